@@ -1,0 +1,88 @@
+"""What a network expects and what it returns, carried as JSON in the ONNX file's own metadata.
+
+Two kinds of network exist. One with `output` "camera" takes white-balanced light and gives
+white-balanced camera RGB under the sRGB curve; colour comes afterwards from the file's own
+calibration, so it serves any camera. One with `output` "srgb" takes light as the sensor gave it
+and gives the finished picture: the systems of the papers, which learn one camera's colour.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args
+
+from darkroom.errors import ModelError
+
+KEY = "darkroom"
+"""The ONNX metadata entry that holds the contract."""
+
+Packing = Literal["bayer4", "xtrans9"]
+Input = Literal["balanced", "sensor"]
+Output = Literal["camera", "srgb"]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The promise a network file makes; everything inference needs to know about it."""
+
+    name: str
+    version: int
+    packing: Packing
+    """bayer4: (4, H/2, W/2) in the order R G B G, clockwise. xtrans9: (9, H/3, W/3). Both as SID packs."""
+    scale: int
+    """Output pixels per packed pixel along one axis."""
+    halo: int
+    """Packed pixels a tile must see beyond its core: the network's reach, measured at export."""
+    multiple: int
+    """Packed height and width, and every tile origin, must be multiples of this."""
+    max_ratio: float
+    """The largest ratio the network was trained for."""
+    input: Input
+    """balanced: light x white balance x ratio, negatives kept, clipped above 1. sensor: light x ratio, in [0, 1]."""
+    output: Output
+    """camera: white-balanced camera RGB under the sRGB curve, in [0, 1]. srgb: the finished picture, in [0, 1]."""
+    pixel_bytes: int
+    """Working memory a run needs per packed pixel, measured at export; what sizes the tiles."""
+    training: str
+    """How it was trained, in one line."""
+    licence: str
+
+    @property
+    def cfa(self) -> str:
+        return self.packing.rstrip("0123456789")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def from_json(text: str, file: str) -> Contract:
+    """Read a contract, refusing by name what this version does not know.
+
+    Raises ModelError, naming `file`, on malformed JSON, missing or unknown fields, unknown kinds
+    and impossible numbers.
+    """
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        raise ModelError(f"{file}: its contract is not JSON; export it again with `darkroom train`") from None
+    if not isinstance(entries, dict):
+        raise ModelError(f"{file}: its contract is not a JSON object; export it again with `darkroom train`")
+    known = {field.name: field.type for field in fields(Contract)}
+    odd = sorted(known.keys() ^ entries.keys())
+    if odd:
+        raise ModelError(
+            f"{file}: contract fields {', '.join(odd)} are missing or unknown; "
+            "use a darkroom of the network's own version, or export it again"
+        )
+    for name, type_ in known.items():
+        found = entries[name]
+        kinds = get_args(type_)
+        fits = found in kinds if kinds else isinstance(found, (int, float) if type_ is float else type_)
+        if not fits or isinstance(found, bool):
+            wanted = " or ".join(kinds) if kinds else type_.__name__
+            raise ModelError(f"{file}: contract says {name} {found!r}, this darkroom knows {wanted}; update darkroom")
+    contract = Contract(**entries)
+    if min(contract.scale, contract.multiple, contract.pixel_bytes, contract.max_ratio) <= 0 or contract.halo < 0:
+        raise ModelError(f"{file}: contract holds a size that is not positive; export it again")
+    if contract.halo % contract.multiple:
+        raise ModelError(f"{file}: halo {contract.halo} is no multiple of {contract.multiple}; export it again")
+    return contract

@@ -1,0 +1,21 @@
+"""What can go wrong with what a user hands us. Every message is one line: `what: found; do this`."""
+
+
+class DarkroomError(Exception):
+    """Bad input, said in one line that names the file, what was found and what to do."""
+
+
+class RawError(DarkroomError):
+    """A raw file that cannot be decoded, or holds no mosaic that can be developed."""
+
+
+class ModelError(DarkroomError):
+    """An ONNX file that is no network of ours, or a device that is not there."""
+
+
+class OutputError(DarkroomError):
+    """A picture that cannot be written where it was asked for."""
+
+
+class SettingsError(DarkroomError):
+    """A setting whose value makes no sense; the command line reports it as wrong usage."""

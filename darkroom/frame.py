@@ -1,0 +1,77 @@
+"""What a raw exposure is, once decoded: plain numbers, no file, no library."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CFA = Literal["bayer", "xtrans"]
+
+BAYER = np.array([[0, 1], [1, 2]], np.uint8)
+"""Colour of each site of the canonical Bayer cell: 0 red, 1 green, 2 blue."""
+
+XTRANS = np.array(
+    [
+        [0, 2, 1, 2, 0, 1],
+        [1, 1, 0, 1, 1, 2],
+        [1, 1, 2, 1, 1, 0],
+        [2, 0, 1, 0, 2, 1],
+        [1, 1, 2, 1, 1, 0],
+        [1, 1, 0, 1, 1, 2],
+    ],
+    np.uint8,
+)
+"""Colour of each site of the canonical X-Trans cell, the phase SID packs (train_Fuji.py)."""
+
+CELL = {"bayer": BAYER, "xtrans": XTRANS}
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How the light was gathered, as the file tells it; 0 where it does not."""
+
+    seconds: float
+    iso: float
+    aperture: float
+    """f-number"""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of photosites."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A raw exposure as the sensor recorded it, at the canonical CFA phase."""
+
+    mosaic: NDArray[np.uint16]
+    """(H, W) DN, one sample per photosite; site (0, 0) is site (0, 0) of the canonical cell."""
+    cfa: CFA
+    black: NDArray[np.float32]
+    """(2, 2) or (6, 6) DN, the black level of each site of the cell."""
+    white: float
+    """DN at which a photosite saturates."""
+    white_balance: NDArray[np.float32] | None
+    """(3,) gains the camera chose (else daylight's), green = 1; None where the file gives neither."""
+    daylight: NDArray[np.float32] | None
+    """(3,) gains for daylight, green = 1; None where the colour matrix is unknown."""
+    camera_to_srgb: NDArray[np.float32]
+    """(3, 3), white-balanced camera RGB -> linear sRGB; each row sums to 1."""
+    exposure: Exposure
+    visible: Window
+    """The part of the mosaic that is picture; the rest was mirrored outward to reach the phase."""
+    orientation: int
+    """EXIF orientation, 1 to 8, still to be applied to the picture."""
+    camera: str
+    """Make and model."""
+    bits: int
+    """Significant bits of a sample."""
+    notes: tuple[str, ...] = ()
+    """What the reader had to assume, one line each, worth telling the user."""

@@ -1,0 +1,47 @@
+"""What a network promises, and what is refused."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from test_cfa import contract_for
+
+from darkroom import contract
+from darkroom.errors import ModelError
+
+
+def changed(**changes) -> str:
+    return json.dumps(asdict(contract_for("bayer")) | changes)
+
+
+def test_a_contract_survives_being_written():
+    ours = contract_for("xtrans")
+    assert contract.from_json(ours.to_json(), "n.onnx") == ours
+    assert ours.cfa == "xtrans"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        (changed(colour="yes"), "colour are missing or unknown"),
+        (changed(packing="foveon3"), "packing 'foveon3', this darkroom knows bayer4 or xtrans9"),
+        (changed(output="lab"), "output 'lab'"),
+        (changed(halo="wide"), "halo 'wide'"),
+        (changed(scale=True), "scale True"),
+        (changed(multiple=0), "not positive"),
+        (changed(halo=5), "halo 5 is no multiple of 4"),
+    ],
+)
+def test_what_this_version_does_not_know_is_refused_by_name(text, complaint):
+    with pytest.raises(ModelError, match=f"^n.onnx: .*{complaint}") as refusal:
+        contract.from_json(text, "n.onnx")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_field_is_named():
+    entries = asdict(contract_for("bayer"))
+    del entries["halo"]
+    with pytest.raises(ModelError, match="fields halo are missing"):
+        contract.from_json(json.dumps(entries), "n.onnx")
