@@ -1,0 +1,195 @@
+"""Mosaic <-> packed light: black level, white balance, ratio and packing in one pass.
+
+    (H, W) DN  ->  (C, H/s, W/s) bright        Bayer: C = 4, s = 2; X-Trans: C = 9, s = 3
+
+Light is 0 at the black level and 1 where the sensor saturates. The mosaic starts at the canonical
+phase (raw.read sees to that), so no function here knows about phases.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom.contract import Contract, Packing
+from darkroom.frame import CELL, Frame
+
+Array = NDArray[np.float32]
+
+
+class Site(NamedTuple):
+    """Where one site of the CFA cell goes: packed[channel, row::across, col::across]."""
+
+    top: int
+    left: int
+    channel: int
+    row: int
+    col: int
+
+
+BAYER4 = (Site(0, 0, 0, 0, 0), Site(0, 1, 1, 0, 0), Site(1, 1, 2, 0, 0), Site(1, 0, 3, 0, 0))
+"""SID's clockwise order R G B G (train_Sony.py, pack_raw)."""
+
+# SID's nine channels (train_Fuji.py, pack_raw): for each, the sites of its 2 x 2 packed pixels in raster order.
+_XTRANS9 = (
+    ((0, 0), (0, 4), (3, 1), (3, 3)),
+    ((0, 2), (0, 5), (3, 2), (3, 5)),
+    ((0, 1), (0, 3), (3, 0), (3, 4)),
+    ((1, 2), (2, 5), (5, 2), (4, 5)),
+    ((2, 2), (1, 5), (4, 2), (5, 5)),
+    ((1, 0), (1, 3), (4, 0), (4, 3)),
+    ((1, 1), (1, 4), (4, 1), (4, 4)),
+    ((2, 0), (2, 3), (5, 0), (5, 3)),
+    ((2, 1), (2, 4), (5, 1), (5, 4)),
+)
+XTRANS9 = tuple(
+    Site(top, left, channel, spot // 2, spot % 2)
+    for channel, spots in enumerate(_XTRANS9)
+    for spot, (top, left) in enumerate(spots)
+)
+
+SITES: dict[Packing, tuple[Site, ...]] = {"bayer4": BAYER4, "xtrans9": XTRANS9}
+PIXEL: dict[Packing, int] = {"bayer4": 2, "xtrans9": 3}
+"""Photosites along one side of a packed pixel."""
+
+
+def sample(rgb: NDArray, cfa: str) -> NDArray:
+    """See a colour image through the mosaic: (H, W, 3) -> (H, W), at the canonical phase."""
+    height, width = rgb.shape[:2]
+    cell = CELL[cfa]
+    rows = -(-height // len(cell))
+    cols = -(-width // len(cell))
+    colour = np.tile(cell, (rows, cols))[:height, :width]
+    return np.take_along_axis(rgb, colour[..., None].astype(np.intp), axis=2)[..., 0]
+
+
+def pack(mosaic: NDArray, packing: Packing) -> NDArray:
+    """Rearrange a mosaic by colour: (H, W) -> (C, H/s, W/s), values untouched.
+
+    H and W must be multiples of the CFA cell, 2 for Bayer and 6 for X-Trans.
+
+    >>> pack(np.array([[1, 2], [3, 4]]), "bayer4")[:, 0, 0].tolist()  # clockwise
+    [1, 2, 4, 3]
+    """
+    sites, pixel = SITES[packing], PIXEL[packing]
+    period, across = _period(packing)
+    height, width = mosaic.shape
+    packed = np.empty((1 + max(s.channel for s in sites), height // pixel, width // pixel), mosaic.dtype)
+    for s in sites:
+        packed[s.channel, s.row :: across, s.col :: across] = mosaic[s.top :: period, s.left :: period]
+    return packed
+
+
+def unpack(packed: NDArray, packing: Packing) -> NDArray:
+    """Undo `pack`: (C, h, w) -> (H, W)."""
+    pixel = PIXEL[packing]
+    period, across = _period(packing)
+    mosaic = np.empty((packed.shape[1] * pixel, packed.shape[2] * pixel), packed.dtype)
+    for s in SITES[packing]:
+        mosaic[s.top :: period, s.left :: period] = packed[s.channel, s.row :: across, s.col :: across]
+    return mosaic
+
+
+def packed_size(frame: Frame, contract: Contract) -> tuple[int, int]:
+    """Packed height and width that cover the mosaic, rounded up to the contract's multiple."""
+    step = PIXEL[contract.packing] * contract.multiple
+    height, width = frame.mosaic.shape
+    return -(-height // step) * contract.multiple, -(-width // step) * contract.multiple
+
+
+def bright(
+    frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: float, contract: Contract
+) -> Array:
+    """Pack and amplify one window of the mosaic to the brightness the network was trained for.
+
+    `rows` and `cols` are in packed pixels and start on a CFA cell; where they reach past the mosaic
+    it is continued by its own cells, mirrored. Returns (C, h, w) = light x gain x ratio, clipped
+    above at 1, noise below black left negative; for networks of input "sensor" no gain is applied
+    and the lower clip is 0, as SID has it.
+    """
+    packing = contract.packing
+    pixel, (period, across) = PIXEL[packing], _period(packing)
+    mosaic = _window(
+        frame.mosaic, slice(rows.start * pixel, rows.stop * pixel), slice(cols.start * pixel, cols.stop * pixel), period
+    )
+    balance = gains if contract.input == "balanced" else np.ones(3)
+    channels = 1 + max(s.channel for s in SITES[packing])
+    packed = np.empty((channels, rows.stop - rows.start, cols.stop - cols.start), np.float32)
+    for s in SITES[packing]:
+        black = float(frame.black[s.top, s.left])
+        scale = float(balance[CELL[frame.cfa][s.top, s.left]]) * ratio / (frame.white - black)
+        plane = packed[s.channel, s.row :: across, s.col :: across]
+        np.multiply(mosaic[s.top :: period, s.left :: period], np.float32(scale), out=plane, casting="same_kind")
+        plane -= np.float32(black * scale)
+    np.minimum(packed, 1, out=packed)
+    if contract.input == "sensor":
+        np.maximum(packed, 0, out=packed)
+    return packed
+
+
+def grey_world(frame: Frame) -> Array:
+    """White-balance gains that make the mean light of the frame neutral: (3,), green = 1.
+
+    Negative light is kept in the mean, so noise does not tint it. Falls back to ones where a
+    colour has no light at all.
+    """
+    cell = CELL[frame.cfa]
+    period = len(cell)
+    total, count = np.zeros(3), np.zeros(3)
+    for (top, left), colour in np.ndenumerate(cell):
+        sites = frame.mosaic[top::period, left::period]
+        mean = sites.mean(dtype=np.float64)
+        total[colour] += (mean - frame.black[top, left]) / (frame.white - frame.black[top, left])
+        count[colour] += 1
+    means = total / count
+    if means.min() <= 0:
+        return np.ones(3, np.float32)
+    return (means[1] / means).astype(np.float32)
+
+
+def demosaic(packed: Array, packing: Packing) -> Array:
+    """Interpolate plainly: (C, h, w) -> (3, H, W), each colour the weighted mean of its near sites.
+
+    The weights fall off linearly over one Bayer cell, which for Bayer is the bilinear demosaic;
+    X-Trans needs one site more.
+    """
+    mosaic = unpack(packed, packing)
+    cell = CELL[packing.rstrip("0123456789")]
+    height, width = mosaic.shape
+    colour = np.tile(cell, (height // len(cell), width // len(cell)))
+    kernel = {"bayer4": (1.0, 2.0, 1.0), "xtrans9": (1.0, 2.0, 3.0, 2.0, 1.0)}[packing]
+    planes = np.empty((3, height, width), np.float32)
+    for channel in range(3):
+        mask = (colour == channel).astype(np.float32)
+        planes[channel] = _blur(mosaic * mask, kernel) / _blur(mask, kernel)
+    return planes
+
+
+def _period(packing: Packing) -> tuple[int, int]:
+    period = len(CELL[packing.rstrip("0123456789")])
+    return period, period // PIXEL[packing]
+
+
+def _window(mosaic: NDArray, rows: slice, cols: slice, period: int) -> NDArray:
+    inside = mosaic[rows.start : min(rows.stop, mosaic.shape[0]), cols.start : min(cols.stop, mosaic.shape[1])]
+    if inside.shape == (rows.stop - rows.start, cols.stop - cols.start):
+        return inside
+    return mosaic[np.ix_(_mirror(rows, mosaic.shape[0], period), _mirror(cols, mosaic.shape[1], period))]
+
+
+def _mirror(span: slice, length: int, period: int) -> NDArray[np.intp]:
+    """Indices of `span` folded back into `length` cell by cell, so every site keeps its colour."""
+    index = np.arange(span.start, span.stop)
+    cell, site = np.divmod(index, period)
+    last = length // period - 1  # the last whole cell
+    folded = cell % max(2 * last, 1)
+    folded = np.minimum(folded, 2 * last - folded)
+    return np.where(index < length, index, folded * period + site)
+
+
+def _blur(plane: Array, kernel: tuple[float, ...]) -> Array:
+    reach = len(kernel) // 2
+    height, width = plane.shape
+    padded = np.pad(plane, reach)
+    across = sum(np.float32(k) * padded[:, i : i + width] for i, k in enumerate(kernel))
+    return sum(np.float32(k) * across[i : i + height] for i, k in enumerate(kernel))

@@ -1,0 +1,146 @@
+"""Packing, amplifying and the ways around them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import colours
+
+from darkroom import cfa
+from darkroom.contract import Contract
+from darkroom.frame import CELL, Exposure, Frame, Window
+
+PACKINGS = {"bayer": "bayer4", "xtrans": "xtrans9"}
+
+
+def contract_for(kind: str, **changes) -> Contract:
+    contract = Contract(
+        name="test", version=1, packing=PACKINGS[kind], scale=2 if kind == "bayer" else 3, halo=4, multiple=4,
+        max_ratio=300.0, input="balanced", output="camera", pixel_bytes=100, training="none", licence="MIT",
+    )  # fmt: skip
+    return replace(contract, **changes)
+
+
+def frame_of(mosaic: np.ndarray, kind: str, *, black: float = 512, white: float = 16383) -> Frame:
+    return Frame(
+        mosaic=mosaic,
+        cfa=kind,
+        black=np.full(CELL[kind].shape, black, np.float32),
+        white=white,
+        white_balance=np.array([2, 1, 1.5], np.float32),
+        daylight=None,
+        camera_to_srgb=np.eye(3, dtype=np.float32),
+        exposure=Exposure(0.1, 3200, 2.8),
+        visible=Window(0, 0, *mosaic.shape),
+        orientation=1,
+        camera="test",
+        bits=14,
+    )
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_unpacking_gives_every_site_back(kind):
+    mosaic = np.arange(24 * 36).reshape(24, 36)
+    assert (cfa.unpack(cfa.pack(mosaic, PACKINGS[kind]), PACKINGS[kind]) == mosaic).all()
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_a_packed_channel_holds_one_colour(kind):
+    packed = cfa.pack(colours((12, 12), kind), PACKINGS[kind])
+    assert all(len(np.unique(channel)) == 1 for channel in packed)
+
+
+def test_bayer_is_packed_clockwise():
+    assert cfa.pack(colours((2, 2)), "bayer4")[:, 0, 0].tolist() == [0, 1, 2, 1]
+    assert cfa.pack(np.array([[1, 2], [4, 3]]), "bayer4")[:, 0, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_xtrans_follows_the_published_order():
+    sites = np.arange(36).reshape(6, 6)
+    packed = cfa.pack(sites, "xtrans9")
+    assert packed[0].ravel().tolist() == [0, 4, 19, 21]  # (0,0) (0,4) (3,1) (3,3)
+    assert packed[4].ravel().tolist() == [14, 11, 26, 35]
+    assert packed[5].ravel().tolist() == [6, 9, 24, 27]
+    assert [int(CELL["xtrans"].ravel()[c[0, 0]]) for c in packed] == [0, 1, 2, 0, 2, 1, 1, 1, 1]
+
+
+def test_bright_is_light_times_gain_times_ratio():
+    frame = frame_of(np.full((8, 8), 612, np.uint16), "bayer")
+    bright = cfa.bright(
+        frame, slice(0, 4), slice(0, 4), gains=np.array([2, 1, 1.5]), ratio=10, contract=contract_for("bayer")
+    )
+    light = 100 / (16383 - 512)
+    assert np.allclose(bright[:, 0, 0], [20 * light, 10 * light, 15 * light, 10 * light], rtol=1e-5)
+
+
+def test_bright_keeps_noise_below_black_and_clips_above_white():
+    mosaic = np.full((8, 8), 500, np.uint16)
+    mosaic[4:] = 16000
+    bright = cfa.bright(
+        frame_of(mosaic, "bayer"), slice(0, 4), slice(0, 4), gains=np.ones(3), ratio=100, contract=contract_for("bayer")
+    )
+    assert bright[:, :2].max() < 0
+    assert (bright[:, 2:] == 1).all()
+
+
+def test_a_sensor_network_gets_no_gain_and_no_negative_light():
+    frame = frame_of(np.arange(480, 544, dtype=np.uint16).reshape(8, 8), "bayer")
+    window = slice(0, 4), slice(0, 4)
+    contract = contract_for("bayer", input="sensor", output="srgb")
+    bright = cfa.bright(frame, *window, gains=np.array([9, 1, 9]), ratio=5, contract=contract)
+    same = cfa.bright(frame, *window, gains=np.ones(3), ratio=5, contract=contract)
+    assert (bright == same).all() and bright.min() == 0 and bright.max() > 0
+
+
+def test_each_site_has_its_own_black_level():
+    frame = frame_of(np.full((12, 12), 1000, np.uint16), "xtrans")
+    black = np.arange(36, dtype=np.float32).reshape(6, 6) + 900
+    bright = cfa.bright(
+        replace(frame, black=black), slice(0, 4), slice(0, 4), gains=np.ones(3), ratio=1, contract=contract_for("xtrans")
+    )
+    expected = cfa.pack(np.tile((1000 - black) / (16383 - black), (2, 2)), "xtrans9")
+    assert np.allclose(bright, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+@pytest.mark.parametrize("shape", [(37, 41), (24, 24), (13, 90)])
+def test_windows_past_the_edge_keep_every_colour_in_its_place(kind, shape):
+    contract = contract_for(kind)
+    frame = frame_of(1000 + 100 * colours(shape, kind).astype(np.uint16), kind)
+    height, width = cfa.packed_size(frame, contract)
+    assert height % 4 == 0 and height * contract.scale >= shape[0]
+    bright = cfa.bright(frame, slice(0, height), slice(0, width), gains=np.ones(3), ratio=1, contract=contract)
+    assert all(np.ptp(channel) < 1e-6 for channel in bright)
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_a_window_equals_its_part_of_the_whole(kind):
+    rng = np.random.default_rng(0)
+    frame = frame_of(rng.integers(0, 16383, (96, 96), np.uint16), kind)
+    chosen = {"gains": np.array([2, 1, 1.7]), "ratio": 3.0, "contract": contract_for(kind)}
+    whole = cfa.bright(frame, slice(0, 32), slice(0, 32), **chosen)
+    assert (cfa.bright(frame, slice(8, 24), slice(12, 32), **chosen) == whole[:, 8:24, 12:32]).all()
+
+
+def test_grey_world_undoes_a_cast():
+    light = np.array([0.02, 0.04, 0.01])
+    mosaic = 512 + light[colours((60, 60))] * (16383 - 512)
+    gains = cfa.grey_world(frame_of(np.rint(mosaic).astype(np.uint16), "bayer"))
+    assert np.allclose(gains, [2, 1, 4], rtol=0.01)
+
+
+def test_grey_world_leaves_a_frame_without_light_alone():
+    assert (cfa.grey_world(frame_of(np.full((6, 6), 512, np.uint16), "xtrans")) == 1).all()
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_demosaicking_a_flat_colour_gives_it_back(kind):
+    colour = np.array([0.2, 0.5, 0.7], np.float32)
+    picture = cfa.demosaic(cfa.pack(colour[colours((24, 24), kind)], PACKINGS[kind]), PACKINGS[kind])
+    assert np.allclose(picture, colour[:, None, None], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_sampling_sees_each_site_through_its_colour(kind):
+    rgb = np.broadcast_to(np.array([0, 1, 2]), (13, 17, 3))
+    assert (cfa.sample(rgb, kind) == colours((13, 17), kind)).all()
