@@ -1,0 +1,1 @@
+"""Networks made from photos or pairs. torch is imported by the modules that need it, never here."""

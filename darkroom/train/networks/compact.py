@@ -1,0 +1,182 @@
+"""The compact U-Net of the `fast` networks: residual, working at a quarter of the sensor's resolution.
+
+    (N, 4, H/2, W/2) or (N, 9, H/3, W/3) bright  ->  (N, 3, H, W) camera RGB under the sRGB curve
+
+Three ideas make it cheap and quick to train (figures in models/README.md):
+light is encoded by a signed square root, which evens out shot noise and resembles the output curve;
+every convolution runs on 4 x 4 blocks of sites and coarser, where channels are many and dense;
+the encoded mosaic has its own way to the output, a convolution that starts out as a plain demosaic, so
+the network learns what to change rather than the picture.
+
+X-Trans cells of 6 x 6 sites do not fall on 4 x 4 blocks. One convolution first turns each cell into
+the mosaic of a virtual sensor with 2 x 2 cells; after it both kinds share one trunk, and an X-Trans
+network can start from a trained Bayer one.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darkroom import cfa
+
+TOE = 0.0025
+"""Offset under the square root: its slope at black is then near the sRGB curve's 12.92."""
+
+BLOCK = 4
+"""Sites along one side of a block, the finest pixel the trunk sees."""
+
+
+class Compact(nn.Module):
+    """Residual U-Net over 4 x 4 blocks of sites.
+
+    `width` channels at the finest of three levels, doubled at each; `depth` residual blocks at each
+    level, those of the two finer levels once on the way down and once on the way up.
+    """
+
+    multiples = {"bayer4": 8, "xtrans9": 16}
+    """Packed height and width must be multiples of this: a block of the coarsest level, in whole CFA cells."""
+
+    def __init__(self, packing: str, width: int = 24, depth: tuple[int, int, int] = (1, 1, 2)) -> None:
+        super().__init__()
+        self.packing = packing
+        mosaics = 16 if packing == "bayer4" else 32
+        self.gather = _Gather(4 if packing == "bayer4" else 9)
+        if packing == "xtrans9":
+            self.front = nn.Conv2d(36, 72, 3, padding=1)
+            self.gather_virtual = _Gather(8)
+        self.head = nn.Conv2d(mosaics, width, 3, padding=1)
+        self.fine_down = _blocks(width, depth[0])
+        self.to_middle = nn.Conv2d(width, 2 * width, 2, stride=2)
+        self.middle_down = _blocks(2 * width, depth[1])
+        self.to_coarse = nn.Conv2d(2 * width, 4 * width, 2, stride=2)
+        self.coarse = _blocks(4 * width, depth[2])
+        self.from_coarse = nn.Conv2d(4 * width, 4 * 2 * width, 1)
+        self.middle_up = _blocks(2 * width, depth[1])
+        self.from_middle = nn.Conv2d(2 * width, 4 * width, 1)
+        self.fine_up = _blocks(width, depth[0])
+        self.change = nn.Conv2d(width, 3 * BLOCK * BLOCK, 1)
+        self.demosaic = nn.Conv2d(mosaics, 3 * BLOCK * BLOCK, 3, padding=1, bias=False)
+        self._start_as_demosaic(mosaics)
+
+    def forward(self, bright: Tensor) -> Tensor:
+        mosaic = self._mosaic(encode(bright))
+        fine = self.fine_down(F.leaky_relu(self.head(mosaic), 0.2))
+        middle = self.middle_down(F.leaky_relu(self.to_middle(fine), 0.2))
+        coarse = self.coarse(F.leaky_relu(self.to_coarse(middle), 0.2))
+        middle = self.middle_up(middle + F.pixel_shuffle(self.from_coarse(coarse), 2))
+        fine = self.fine_up(fine + F.pixel_shuffle(self.from_middle(middle), 2))
+        picture = F.pixel_shuffle(self.change(fine) + self.demosaic(mosaic), BLOCK)
+        return picture if self.training else picture.clamp(0, 1)
+
+    def _mosaic(self, encoded: Tensor) -> Tensor:
+        blocks = self.gather(encoded)
+        if self.packing == "bayer4":
+            return blocks
+        return self.gather_virtual(F.pixel_shuffle(self.front(blocks), 3))
+
+    def _start_as_demosaic(self, mosaics: int) -> None:
+        """Let the mosaic's way to the output interpolate each colour, and the trunk's share be 0."""
+        with torch.no_grad():
+            self.change.weight.zero_()
+            self.change.bias.zero_()
+            self.demosaic.weight.copy_(_interpolation(mosaics))
+            if self.packing == "xtrans9":
+                self.front.bias.zero_()
+                self.front.weight.copy_(_virtual_mosaic())
+
+
+def encode(bright: Tensor) -> Tensor:
+    """Signed square root with a linear toe: 0 -> 0, 1 -> 1, odd, slope about 10 at black.
+
+    sign(x) (sqrt(|x| + TOE) - sqrt(TOE)) / white, with white the value at 1; written as a quotient
+    because that is fewer passes over the largest tensor there is.
+    """
+    white = (1 + TOE) ** 0.5 - TOE**0.5
+    return bright / (torch.sqrt(torch.abs(bright) * white**2 + TOE * white**2) + TOE**0.5 * white)
+
+
+class _Gather(nn.Module):
+    """pixel_unshuffle by 2, as a convolution: ONNX Runtime then has its blocked layout at once."""
+
+    def __init__(self, planes: int) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.eye(4 * planes).reshape(4 * planes, planes, 2, 2), persistent=False)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        return F.conv2d(planes, self.places, stride=2)
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight *= 0.1  # starts near the identity, so depth costs nothing early on
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.leaky_relu(self.first(x), 0.2))
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(_Residual(width) for _ in range(count)))
+
+
+def _colour_at(row: int, col: int) -> tuple[int, int]:
+    """Which packed channel and which colour a site of the 2 x 2 cell has."""
+    for site in cfa.BAYER4:
+        if (site.top, site.left) == (row % 2, col % 2):
+            return site.channel, (0, 1, 2, 1)[site.channel]
+    raise AssertionError
+
+
+def _interpolation(mosaics: int) -> Tensor:
+    """(48, mosaics, 3, 3) weights that interpolate a 4 x 4 block's colours from its Bayer mosaic.
+
+    Mosaic channel: packed channel x 4 + place in the 2 x 2 packed pixels (pixel_unshuffle order), of
+    the first four packed channels; further ones get no weight.
+    """
+    weight = torch.zeros(3 * BLOCK * BLOCK, mosaics, 3, 3)
+    for colour in range(3):
+        for row in range(BLOCK):
+            for col in range(BLOCK):
+                near = [
+                    (r, c, (2 - abs(r - row)) * (2 - abs(c - col)))
+                    for r in range(row - 1, row + 2)
+                    for c in range(col - 1, col + 2)
+                    if _colour_at(r, c)[1] == colour
+                ]
+                total = sum(w for _, _, w in near)
+                out = colour * BLOCK * BLOCK + row * BLOCK + col
+                for r, c, w in near:
+                    packed_row, packed_col = (r % BLOCK) // 2, (c % BLOCK) // 2
+                    channel = _colour_at(r, c)[0] * 4 + packed_row * 2 + packed_col
+                    weight[out, channel, 1 + r // BLOCK, 1 + c // BLOCK] = w / total
+    return weight
+
+
+def _virtual_mosaic() -> Tensor:
+    """(72, 36, 3, 3) weights from X-Trans cells to a mosaic with 2 x 2 cells.
+
+    Of the eight channels at half resolution the first four are the virtual R G B G sites, each the
+    distance-weighted mean of the near real sites of its colour; the other four start as the other
+    colours there (green at red, red and blue at green, green at blue), so that no colour is lost.
+    """
+    weight = torch.zeros(72, 36, 3, 3)
+    wanted = [(site.top, site.left, (0, 1, 2, 1)[site.channel]) for site in cfa.BAYER4]
+    wanted += [(site.top, site.left, (1, 0, 1, 2)[site.channel]) for site in cfa.BAYER4]
+    real = {(s.top, s.left): (s.channel * 4 + s.row * 2 + s.col, int(cfa.CELL["xtrans"][s.top, s.left])) for s in cfa.XTRANS9}
+    for channel, (top, left, colour) in enumerate(wanted):
+        for cell_row in range(3):
+            for cell_col in range(3):
+                row, col = 2 * cell_row + top, 2 * cell_col + left
+                near = []
+                for r in range(row - 3, row + 4):
+                    for c in range(col - 3, col + 4):
+                        source, found = real[r % 6, c % 6]
+                        if found == colour:
+                            near.append((source, r // 6, c // 6, 0.3 ** ((r - row) ** 2 + (c - col) ** 2)))
+                total = sum(w for *_, w in near)
+                for source, r, c, w in near:
+                    weight[channel * 9 + cell_row * 3 + cell_col, source, 1 + r, 1 + c] += w / total
+    return weight
