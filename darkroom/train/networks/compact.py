@@ -5,13 +5,16 @@
 Three ideas make it cheap and quick to train (figures in models/README.md):
 light is encoded by a signed square root, which evens out shot noise and resembles the output curve;
 every convolution runs on 4 x 4 blocks of sites and coarser, where channels are many and dense;
-the encoded mosaic has its own way to the output, a convolution that starts out as a plain demosaic, so
-the network learns what to change rather than the picture.
+the encoded mosaic has its own way to the output, a convolution that starts out as a plain demosaic; the
+network decides, site by site, how much of the mosaic to let through, and what to add. So detail that
+stands above the noise passes untouched, however narrow the trunk.
 
 X-Trans cells of 6 x 6 sites do not fall on 4 x 4 blocks. One convolution first turns each cell into
 the mosaic of a virtual sensor with 2 x 2 cells; after it both kinds share one trunk, and an X-Trans
 network can start from a trained Bayer one.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,9 @@ from darkroom import cfa
 
 TOE = 0.0025
 """Offset under the square root: its slope at black is then near the sRGB curve's 12.92."""
+
+OPEN = 2.0
+"""The gates' first bias: they start at sigmoid(2) = 0.88, open yet quick to learn."""
 
 BLOCK = 4
 """Sites along one side of a block, the finest pixel the trunk sees."""
@@ -55,7 +61,8 @@ class Compact(nn.Module):
         self.from_middle = nn.Conv2d(2 * width, 4 * width, 1)
         self.fine_up = _blocks(width, depth[0])
         self.change = nn.Conv2d(width, 3 * BLOCK * BLOCK, 1)
-        self.demosaic = nn.Conv2d(mosaics, 3 * BLOCK * BLOCK, 3, padding=1, bias=False)
+        self.gate = nn.Conv2d(width, mosaics, 1)
+        self.interpolate = nn.Conv2d(mosaics, 3 * BLOCK * BLOCK, 3, padding=1, bias=False)
         self._start_as_demosaic(mosaics)
 
     def forward(self, bright: Tensor) -> Tensor:
@@ -65,7 +72,8 @@ class Compact(nn.Module):
         coarse = self.coarse(F.leaky_relu(self.to_coarse(middle), 0.2))
         middle = self.middle_up(middle + F.pixel_shuffle(self.from_coarse(coarse), 2))
         fine = self.fine_up(fine + F.pixel_shuffle(self.from_middle(middle), 2))
-        picture = F.pixel_shuffle(self.change(fine) + self.demosaic(mosaic), BLOCK)
+        kept = mosaic * torch.sigmoid(self.gate(fine))
+        picture = F.pixel_shuffle(self.change(fine) + self.interpolate(kept), BLOCK)
         return picture if self.training else picture.clamp(0, 1)
 
     def _mosaic(self, encoded: Tensor) -> Tensor:
@@ -75,11 +83,13 @@ class Compact(nn.Module):
         return self.gather_virtual(F.pixel_shuffle(self.front(blocks), 3))
 
     def _start_as_demosaic(self, mosaics: int) -> None:
-        """Let the mosaic's way to the output interpolate each colour, and the trunk's share be 0."""
+        """Let the mosaic pass to an output that interpolates each colour, and the trunk's share be 0."""
         with torch.no_grad():
             self.change.weight.zero_()
             self.change.bias.zero_()
-            self.demosaic.weight.copy_(_interpolation(mosaics))
+            self.gate.weight.zero_()
+            self.gate.bias.fill_(OPEN)
+            self.interpolate.weight.copy_(_interpolation(mosaics) * (1 + math.exp(-OPEN)))
             if self.packing == "xtrans9":
                 self.front.bias.zero_()
                 self.front.weight.copy_(_virtual_mosaic())
