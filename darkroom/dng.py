@@ -2,8 +2,8 @@
 
 (H, W) uint16 DN -> one file that `raw.read` (and any DNG reader) opens with the same levels, gains and matrix.
 
-The TIFF layout is written out here rather than by an encoder, for it nests an EXIF and a GPS directory. The samples come last,
-so that a file cut short keeps its header, as a card pulled too early leaves it.
+The TIFF layout is written out here rather than by an encoder, for it nests an EXIF and a GPS directory. The samples
+come last, so that a file cut short keeps its header, as a card pulled too early leaves it.
 """
 
 import struct
@@ -60,9 +60,10 @@ def write(
 ) -> None:
     """Write a mosaic as an uncompressed DNG.
 
-    phase: row and column, in the canonical cell, of the first visible site. black: DN, one number or one per site of the canonical
-    cell, kept to a millionth. white_balance: (3,) gains, green = 1; None leaves the tag out. daylight, camera_to_srgb: as in `Frame`;
-    a matrix of None leaves the colour tag out. visible: the picture inside the mosaic, the rest being masked; None is all of it.
+    phase: row and column, in the canonical cell, of the first visible site. black: DN, one number or one per site of
+    the canonical cell, kept to a millionth. white_balance: (3,) gains, green = 1; None leaves the tag out. daylight,
+    camera_to_srgb: as in `Frame`; a matrix of None leaves the colour tag out. visible: the picture inside the mosaic,
+    the rest being masked; None is all of it.
     """
     height, width = mosaic.shape
     cell = np.roll(CELL[cfa], (-phase[0], -phase[1]), (0, 1))
@@ -146,7 +147,7 @@ def _gps(place: tuple[float, float]) -> _Entries:
 
 
 def _directory(entries: _Entries, *, start: int) -> bytes:
-    """Lay out one TIFF directory, whose first byte lies at `start` in the file, and the values too long for its entries."""
+    """Lay out one TIFF directory, whose first byte lies at `start` in the file, and its longer values behind it."""
     listed, values = struct.pack("<H", len(entries)), b""
     after = start + 2 + 12 * len(entries) + 4
     for tag, (kind, value) in sorted(entries.items()):

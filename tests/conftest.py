@@ -35,7 +35,7 @@ def shared_raw() -> Path:
 
 
 def colours(shape: tuple[int, int], cfa: CFA = "bayer", phase: tuple[int, int] = (0, 0)) -> NDArray[np.uint8]:
-    """Colour (0 red, 1 green, 2 blue) of every site of a mosaic whose first site is at `phase` of the canonical cell."""
+    """Colour (0 red, 1 green, 2 blue) of every site of a mosaic that begins at `phase` of the canonical cell."""
     cell = CELL[cfa]
     rows = (np.arange(shape[0]) + phase[0]) % len(cell)
     columns = (np.arange(shape[1]) + phase[1]) % len(cell)
