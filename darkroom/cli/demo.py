@@ -1,0 +1,100 @@
+"""`darkroom demo`: a scene drawn, photographed far too dark, and developed."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from darkroom.cli import options
+from darkroom.errors import OutputError
+
+RATIO = 200
+"""How much too dark the scene is photographed."""
+GAINS = (2.1, 1.0, 1.7)
+"""The camera's white balance: red, green, blue."""
+GAIN = 1.0
+"""DN per electron of the sensor that is imitated."""
+DIVIDER = 6
+"""Pixels of white between the two pictures."""
+
+
+def demo(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Where to put the files; an earlier demo's are replaced."
+        ),
+    ] = Path("darkroom-demo"),
+    amp: options.Amp = str(RATIO),
+    model: options.ModelName = None,
+    device: options.Device = "auto",
+) -> None:
+    """Draw a night scene, photograph it 200 times too dark with a real sensor's noise, and develop it.
+
+    Writes the raw photo, the developed picture, and a before | after picture: plainly amplified beside developed.
+
+    \b
+    Example:
+      darkroom demo
+    """
+    from darkroom import raw
+
+    raw.warm_up()
+    import numpy as np
+
+    from darkroom import amplifier, image, pipeline
+    from darkroom import model as models
+
+    settings = pipeline.Settings(amp=amplifier.parse(amp))
+    photo, picture, both = (output / name for name in ("demo.dng", "demo.png", "demo-before-after.png"))
+    network = models.load(models.find(model or models.default("bayer")), device=device)
+    _make(output)
+    _photograph(photo)
+    frame = raw.read(photo)
+    after = pipeline.expose(frame, network, settings)
+    before = pipeline.expose(frame, network, replace(settings, denoise=0.0))
+    image.write(after.picture, picture, exif=b"", overwrite=True)
+    white = np.full((len(after.picture), DIVIDER, 3), 255, np.uint8)
+    image.write(np.hstack([before.picture, white, after.picture]), both, exif=b"", overwrite=True)
+    by = f"by {network.contract.name} on {network.device} in {after.seconds.network:.1f} s"
+    for path, what in (
+        (photo, f"the raw photo, {RATIO} times too dark"),
+        (picture, f"developed at x{after.ratio:.3g} {by}"),
+        (both, "before | after: plainly amplified | developed"),
+    ):
+        print(f"{what}:", file=sys.stderr)
+        print(path, flush=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"{folder}: cannot be made ({reason}); choose another folder with -o") from error
+
+
+def _photograph(path: Path) -> None:
+    """Write the scene as the raw file a camera would, had it exposed 200 times too short."""
+    import numpy as np
+
+    from darkroom import cfa, dng
+    from darkroom.cli import scene
+    from darkroom.train import noise
+    from darkroom.train.simulate import CAMERA_FROM_SRGB
+
+    camera = noise.camera("sonya7s2")
+    sensor = noise.central(camera, GAIN, shape=0.0)
+    seen = np.clip(scene.draw() @ CAMERA_FROM_SRGB.T, 0, None) / np.array(GAINS, np.float32)
+    recorded = noise.record(cfa.sample(seen, "bayer") / RATIO, sensor, np.random.default_rng(0))
+    mosaic = np.clip(recorded + camera.black, 0, 65535).astype(np.uint16)
+    dng.write(
+        path,
+        mosaic,
+        black=camera.black,
+        white=int(camera.white),
+        white_balance=GAINS,
+        camera_to_srgb=np.linalg.inv(CAMERA_FROM_SRGB),
+    )

@@ -1,0 +1,189 @@
+"""`darkroom develop`: raw photos -> pictures."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from darkroom.cli import FAILED, STOPPED, options
+from darkroom.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from darkroom.finish import Bits
+    from darkroom.jobs import Batch
+
+SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg"}
+FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg"}
+BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8}
+"""Bits of a sample where the user does not say."""
+
+
+def develop(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILES...", help="Raw photos, folders or globs.", show_default=False)
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE|FOLDER", help="Where to write. [default: the current folder]"),
+    ] = None,
+    amp: options.Amp = "auto",
+    model: options.ModelName = None,
+    quality: Annotated[str, typer.Option(metavar="QUALITY", help="Shipped networks to choose from: fast.")] = "fast",
+    device: options.Device = "auto",
+    memory: options.Memory = "1GB",
+    format: Annotated[
+        Literal["png", "tiff", "jpeg"] | None, typer.Option(help="File format. [default: png, or by the name of -o]")
+    ] = None,
+    bits: Annotated[
+        Literal[8, 16, 32] | None,
+        typer.Option(help="Bits of a sample; 32 is float. [default: 8, for TIFF 16]"),
+    ] = None,
+    wb: Annotated[
+        str, typer.Option(metavar="WB", help="White balance: camera, daylight, auto, or gains R,G,B.")
+    ] = "camera",
+    exposure: Annotated[float, typer.Option(metavar="EV", min=-20, max=20, help="Brighten after the network.")] = 0.0,
+    stretch: Annotated[bool, typer.Option("--stretch", help="Stretch the histogram to the full range.")] = False,
+    contrast: Annotated[bool, typer.Option("--contrast", help="Raise local contrast (dehaze the inverse).")] = False,
+    denoise: Annotated[
+        float, typer.Option(metavar="0..1", min=0, max=1, help="Blend from plain demosaicing, 0, to the network, 1.")
+    ] = 1.0,
+    brackets: Annotated[
+        str | None,
+        typer.Option(metavar="0.5,1,2", help="Write one picture for each factor on the ratio, from one decode."),
+    ] = None,
+    on_conflict: Annotated[
+        Literal["error", "skip", "overwrite", "unique"] | None,
+        typer.Option(help="Where a picture exists. [default: error for named files, skip for folders]"),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("-r", "--recursive", help="Look in the folders below, too, and mirror them.")
+    ] = False,
+    as_json: options.Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+) -> None:
+    """Develop dark raw photos into clean pictures.
+
+    Writes IMG.png for IMG.ARW into the current folder, or to -o. Ctrl-C stops after the photo in work; running the
+    same command on a folder again goes on where it stopped.
+
+    \b
+    Example:
+      darkroom develop IMG_0412.ARW --amp auto
+    """
+    if not dry_run:
+        from darkroom import raw
+
+        raw.warm_up()  # LibRaw loads beside everything below
+    from darkroom import amplifier, finish, image, jobs
+
+    suffix = _suffix(output, format)
+    planned = jobs.plan(
+        files,
+        place=output,
+        suffix=suffix,
+        brackets=options.brackets(brackets),
+        conflict=on_conflict,
+        recursive=recursive,
+    )
+    depth = bits or BITS[FORMATS[suffix.lower()]]
+    image.check(Path(f"*{suffix}"), depth)
+    parsed = amplifier.parse(amp)
+    balance, size = options.white_balance(wb), options.memory(memory)
+    if dry_run:
+        _say_what_would_be(planned, as_json)
+        return
+    from darkroom import batch, pipeline
+    from darkroom.cli.show import Show
+
+    settings = pipeline.Settings(
+        amp=parsed,
+        white_balance=balance,
+        denoise=denoise,
+        look=finish.Look(exposure=exposure, stretch=stretch, contrast=contrast),
+        bits=depth,
+        memory=size,
+    )
+    with Show(planned.pictures, amp, as_json) as show, _stoppable() as stop:
+        try:
+            batch.run(
+                planned,
+                batch.Choice(model, quality, device),
+                settings,
+                on_tile=show.tile,
+                on_done=show.result,
+                stop=stop,
+            )
+        except ModelError as error:  # the network asked for cannot be had: no photo's fault
+            raise SettingsError(str(error)) from error
+        except KeyboardInterrupt:
+            show.end()
+            show.close()
+            _leave_now()
+        show.end()
+    left = planned.pictures - show.done
+    if left and stop():
+        show.log(f"darkroom: stopped, {left} not developed; run again with --on-conflict skip to go on")
+        raise typer.Exit(STOPPED)
+    if left:
+        show.log(f"darkroom: the other {left} were not developed")
+    if show.failed:
+        raise typer.Exit(FAILED)
+
+
+def _suffix(output: str | None, format: str | None) -> str:
+    """Tell what pictures' names end in: as in -o where that names a picture, else by format."""
+    named = "" if output is None or os.path.isdir(output) else os.path.splitext(output)[1]
+    if named.lower() not in FORMATS:
+        return SUFFIXES[format or "png"]
+    if format and FORMATS[named.lower()] != format:
+        raise SettingsError(f"{output}: is no name for --format {format}; leave one of them out")
+    return named
+
+
+def _say_what_would_be(planned: "Batch", as_json: bool) -> None:
+    """Print a line for each picture; exit as the run itself would, as far as can be known."""
+    found = [(job.input, target.path, "to do", None) for job in planned.jobs for target in job.targets]
+    found += [(done.input, done.path, "failed" if done.error else "skipped", done.error) for done in planned.settled]
+    for source, path, outcome, error in found:
+        if as_json:
+            entries = {"input": str(source), "output": str(path), "outcome": outcome, "error": error}
+            print(json.dumps(entries))
+        elif error is None:
+            print(f"{source} -> {path}" + ("  skipped, it is there already" if outcome == "skipped" else ""))
+    errors = [error for *_, error in found if error]
+    for error in errors:
+        print(f"darkroom: {error}", file=sys.stderr)
+    if errors:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Take the first Ctrl-C as a wish to stop after the photo in work; the second interrupts."""
+    stopped = False
+
+    def wish(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Not print, which this may have interrupted in the middle of a line.
+        os.write(2, b"\nstopping after this photo; press Ctrl-C again to stop at once\n")
+
+    before = signal.signal(signal.SIGINT, wish)
+    try:
+        yield lambda: stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_now() -> NoReturn:
+    """End without waiting for the decoder, which may hang; pictures being written have been finished."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(STOPPED)

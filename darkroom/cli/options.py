@@ -1,0 +1,85 @@
+"""Options that several commands share, and the words they are read from.
+
+text of an option -> the value a setting holds; SettingsError names the option where the text makes no sense
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darkroom.errors import SettingsError
+
+if TYPE_CHECKING:
+    from darkroom.pipeline import WhiteBalance
+
+Amp = Annotated[
+    str,
+    typer.Option(metavar="AMP", help="Ratio to amplify by: auto, a number, iso:409600 or exposure:10s."),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME|FILE", help="Network: a shipped one or an .onnx file. [default: by sensor]"),
+]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where the network runs: auto, cpu or cuda.")]
+Memory = Annotated[str, typer.Option(metavar="SIZE", help="Most memory the whole process may use.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+_UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
+"""What may follow the number of a size, in capitals and without its last B, and the bytes it means."""
+_LEAST_MEMORY = 200_000_000
+"""Bytes: with less, not even the libraries load."""
+
+
+def memory(text: str) -> int:
+    """Read a size in bytes.
+
+    >>> memory("1GB"), memory("1.5 GiB"), memory("800m")
+    (1000000000, 1610612736, 800000000)
+    """
+    number = text.strip().upper().rstrip("BIKMG ")
+    unit = text.strip().upper()[len(number) :].strip()
+    unit = unit if unit == "B" else unit.removesuffix("B")
+    try:
+        size = int(float(number) * _UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise SettingsError(f"--memory {text}: is no size; give one such as 800MB or 1GB") from None
+    if size < _LEAST_MEMORY:
+        raise SettingsError(f"--memory {text}: is too little to load the libraries; give at least 200MB")
+    return size
+
+
+def white_balance(text: str) -> "WhiteBalance":
+    """Read a white balance: camera, daylight, auto, or three gains.
+
+    >>> white_balance("2,1,1.5")
+    (2.0, 1.0, 1.5)
+    """
+    if (name := text.lower()) in ("camera", "daylight", "auto"):
+        return name
+    gains = _numbers(text)
+    if gains is None or len(gains) != 3 or not all(0.01 <= gain <= 100 for gain in gains):
+        raise SettingsError(f"--wb {text}: is no white balance; give camera, daylight, auto, or gains such as 2,1,1.5")
+    return gains[0], gains[1], gains[2]
+
+
+def brackets(text: str | None) -> tuple[float, ...]:
+    """Read the factors of several brightnesses; none where the option was not given.
+
+    >>> brackets("0.5,1,2")
+    (0.5, 1.0, 2.0)
+    """
+    if text is None:
+        return ()
+    factors = _numbers(text)
+    if not factors or not all(0.001 <= factor <= 1000 for factor in factors):
+        raise SettingsError(f"--brackets {text}: are no brightnesses; give factors on the ratio such as 0.5,1,2")
+    if len({f"{factor:g}" for factor in factors}) < len(factors):
+        raise SettingsError(f"--brackets {text}: names one brightness twice; give each once")
+    return factors
+
+
+def _numbers(text: str) -> tuple[float, ...] | None:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return None

@@ -1,0 +1,156 @@
+"""What a terminal, a log file or another program is told about a batch.
+
+results -> stdout: each picture's path, or a JSON line; stderr: how it was made, notes, progress, and last the errors
+"""
+
+import json
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from darkroom.batch import Result
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+@dataclass
+class Show:
+    """Tells of each result as it comes, and of the failures at the end."""
+
+    pictures: int
+    """How many are to come."""
+    amp: str
+    """What the user asked for, to say where the ratio came from."""
+    as_json: bool
+    done: int = 0
+    """Pictures heard of."""
+    written: int = 0
+    skipped: int = 0
+    failed: list[Result] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    _bar: "Progress | None" = None
+    _task: "TaskID | None" = None
+
+    def __enter__(self) -> "Show":
+        if sys.stderr.isatty() and self.pictures > 1:
+            self._bar, self._task = _live(self.pictures)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away, and give the terminal its cursor back."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def tile(self, _: Path, done: int, tiles: int) -> None:
+        """Move the bar; even the last tile is not yet a picture."""
+        if self._bar:
+            self._bar.update(self._task, completed=self.done + min(done / tiles, 0.95))
+
+    def result(self, result: Result) -> None:
+        """Tell of one picture, and count it."""
+        self.done += result.pictures
+        if result.outcome == "failed":
+            self.failed.append(result)
+        elif result.outcome == "skipped":
+            self.skipped += 1
+        else:
+            self.written += 1
+        if self._bar:
+            self._bar.update(self._task, completed=self.done, pace=self._pace())
+        if self.as_json:
+            self.out(json.dumps(as_entries(result)))
+        elif result.outcome == "written":
+            self.log(self._line(result))
+            for note in result.notes:
+                self.log(f"{result.input}: {note}")
+            if not sys.stdout.isatty():  # there, the line above says it already
+                self.out(str(result.output))
+        elif result.outcome == "skipped" and self.pictures == 1:
+            self.log(f"{result.input} -> {result.output}  skipped, it is there already")
+
+    def end(self) -> None:
+        """Sum up, where there was more than one picture, and name what failed."""
+        if self.pictures > 1 and not self.as_json:
+            took = time.monotonic() - self.started
+            counts = f"{self.written} written, {self.skipped} skipped, {len(self.failed)} failed"
+            self.log(f"{counts} in {took:.1f} s, {self._pace()}")
+        for result in self.failed:
+            if result.bug:
+                self.log("".join(traceback.format_exception(result.bug)).rstrip())
+            self.log(f"darkroom: {result.error}")
+
+    def out(self, line: str) -> None:
+        """Write a line to stdout."""
+        if self._bar and sys.stdout.isatty():
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, flush=True)
+
+    def log(self, line: str) -> None:
+        """Write a line to stderr, above the bar."""
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _pace(self) -> str:
+        return f"{(time.monotonic() - self.started) / max(self.written, 1):.1f} s a picture"
+
+    def _line(self, result: Result) -> str:
+        """IMG.ARW -> IMG.png  x142 (auto)  0.3 % clipped  fast-bayer on cpu  1.9 s"""
+        count = ""
+        if self.pictures > 1 and not self._bar:
+            count = f"[{self.done:{len(str(self.pictures))}}/{self.pictures}] "
+        source = "" if self.amp.replace(".", "").isdigit() else f" ({self.amp})"
+        seconds = sum(asdict(result.seconds).values())
+        return (
+            f"{count}{result.input} -> {result.output}  x{_short(result.ratio)}{source}"
+            f"  {100 * result.clipped:.1f} % clipped  {result.model} on {result.device}  {seconds:.1f} s"
+        )
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"
+
+
+def as_entries(result: Result) -> dict[str, object]:
+    """What a JSON line holds."""
+    return {
+        "input": str(result.input),
+        "output": None if result.output is None else str(result.output),
+        "outcome": result.outcome,
+        "ratio": result.ratio,
+        "clipped": result.clipped,
+        "seconds": None if result.seconds is None else {k: round(v, 4) for k, v in asdict(result.seconds).items()},
+        "model": result.model,
+        "device": result.device,
+        "notes": list(result.notes),
+        "error": result.error,
+    }
+
+
+def _live(pictures: int) -> "tuple[Progress, TaskID]":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f}"),
+        TextColumn("{task.fields[pace]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    )
+    bar.start()
+    return bar, bar.add_task("", total=pictures, pace="")

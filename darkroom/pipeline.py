@@ -1,0 +1,149 @@
+"""The path of a photo, all of it: decode, pack and amplify, network, finish."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom import amplifier, cfa, finish, raw, tiles
+from darkroom.amplifier import Amp
+from darkroom.errors import SettingsError
+from darkroom.finish import Look
+from darkroom.frame import Frame
+from darkroom.model import Model
+
+MEMORY = 1_000_000_000
+"""Bytes the whole process may use, unless told otherwise."""
+RESIDENT = 190_000_000
+"""Bytes the process holds before the first photo: Python, its libraries, a loaded network (measured, `darkroom bench`)."""
+CLIPPED = 0.05
+"""Share of clipped sites above which the user is warned."""
+
+WhiteBalance = Literal["camera", "daylight", "auto"] | tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose."""
+
+    amp: Amp = field(default_factory=lambda: amplifier.parse("auto"))
+    bracket: float = 1.0
+    """Factor on the ratio: one of several brightnesses from one decode."""
+    white_balance: WhiteBalance = "camera"
+    denoise: float = 1.0
+    """0 the plainly demosaiced picture, 1 the network's."""
+    look: Look = field(default_factory=Look)
+    bits: Literal[8, 16, 32] = 8
+    memory: int = MEMORY
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the time went."""
+
+    network: float
+    finish: float
+
+
+@dataclass(frozen=True, eq=False)
+class Developed:
+    """A finished picture and what was done to get it."""
+
+    picture: NDArray
+    """(H, W, 3) sRGB, uint8, uint16 or float32, upright."""
+    ratio: float
+    clipped: float
+    """Share of sites that the ratio pushed past white."""
+    seconds: Seconds
+    notes: tuple[str, ...]
+    """One line each, worth telling the user."""
+
+
+def _unheard(done: int, tiles: int) -> None:
+    return None
+
+
+def develop(
+    path: Path, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard
+) -> Developed:
+    """Turn a dark raw photo into a clean picture.
+
+    `on_tile` hears (done, all). Raises RawError for what cannot be decoded, SettingsError for settings
+    that do not fit the photo or the network, ModelError when the network fails.
+    """
+    return expose(raw.read(path), model, settings, on_tile)
+
+
+def expose(
+    frame: Frame, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard
+) -> Developed:
+    """Develop a decoded frame; `develop` without the reading."""
+    contract = model.contract
+    if contract.cfa != frame.cfa:
+        raise SettingsError(
+            f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
+        )
+    started = time.perf_counter()
+    gains, notes = _gains(frame, settings.white_balance)
+    ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
+    clipped = amplifier.clipped(frame, gains, ratio)
+    size = cfa.packed_size(frame, contract)
+    rgb = tiles.run(
+        partial(_blended, model, settings.denoise),
+        partial(cfa.bright, frame, gains=gains, ratio=ratio, contract=contract),
+        size=size,
+        contract=contract,
+        memory=settings.memory - RESIDENT - frame.mosaic.nbytes - _output_bytes(size, contract.scale),
+        on_tile=on_tile,
+    )
+    networked = time.perf_counter()
+    picture = finish.render(
+        rgb,
+        matrix=frame.camera_to_srgb if contract.output == "camera" else np.eye(3, dtype=np.float32),
+        window=frame.visible,
+        orientation=frame.orientation,
+        look=settings.look,
+        bits=settings.bits,
+    )
+    finished = time.perf_counter()
+    notes += frame.notes
+    if ratio > contract.max_ratio:
+        notes += (f"ratio {ratio:.0f} is beyond the {contract.max_ratio:.0f} that {contract.name} was trained for",)
+    if clipped > CLIPPED:
+        notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
+    return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
+
+
+def bracketed(settings: Settings, factor: float) -> Settings:
+    """The same settings, brighter by a factor."""
+    return replace(settings, bracket=settings.bracket * factor)
+
+
+def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """White-balance gains, (3,) with green = 1, and a note where the choice could not be had."""
+    if not isinstance(chosen, str):
+        return np.array(chosen, np.float32) / np.float32(chosen[1]), ()
+    if chosen == "camera" and frame.white_balance is not None:
+        return frame.white_balance, ()
+    if chosen == "daylight" and frame.daylight is not None:
+        return frame.daylight, ()
+    notes = () if chosen == "auto" else (f"the file has no {chosen} white balance; grey-world gains are used",)
+    return cfa.grey_world(frame), notes
+
+
+def _blended(model: Model, denoise: float, bright: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The network's output, mixed with the plainly demosaiced picture as far as `denoise` falls short of 1."""
+    output = model.run(bright)
+    if denoise == 1:
+        return output
+    plain = finish.linear_to_srgb(np.clip(cfa.demosaic(bright, model.contract.packing), 0, 1))
+    return np.float32(denoise) * output + np.float32(1 - denoise) * plain
+
+
+def _output_bytes(size: tuple[int, int], scale: int) -> int:
+    return 6 * size[0] * size[1] * scale * scale  # three channels of 16 bits
