@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import RawError
+from darkroom.errors import RawError
 
 PATIENCE = 60.0
 """seconds a file may take, at least; a 61 MP file takes about 2."""

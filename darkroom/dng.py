@@ -2,31 +2,18 @@
 
 (H, W) uint16 DN -> one file that `raw.read` (and any DNG reader) opens with the same levels, gains and matrix.
 
-The TIFF layout is written out here rather than by an encoder, for it nests an EXIF and a GPS directory. The samples
-come last, so that a file cut short keeps its header, as a card pulled too early leaves it.
+The samples come last, so that a file cut short keeps its header, as a card pulled too early leaves it.
 """
 
-import struct
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .frame import CELL, CFA, Exposure, Window
-
-SRGB_TO_XYZ = np.array(
-    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
-)
-"""Linear sRGB -> CIE XYZ (D65), the figures dcraw and LibRaw use."""
-
-_FORMAT = {1: "B", 2: "s", 3: "H", 4: "I", 5: "I", 10: "i"}
-"""TIFF field type -> struct code of one number; types 5 and 10 hold a numerator and a denominator."""
-_BYTE, _TEXT, _SHORT, _LONG, _RATIONAL, _SIGNED = 1, 2, 3, 4, 5, 10
-_LARGEST_DENOMINATOR = 1_000_000
-
-_Entries = dict[int, tuple[int, ArrayLike]]
+from darkroom import tiff
+from darkroom.frame import CELL, CFA, SRGB_TO_XYZ, Exposure, Window
+from darkroom.tiff import ASCII, BYTE, LONG, RATIONAL, SHORT, SIGNED_RATIONAL, Field, Fields, field
 
 
 @dataclass(frozen=True)
@@ -71,104 +58,70 @@ def write(
     if levels.ndim:
         levels = np.roll(levels, (-phase[0], -phase[1]), (0, 1))
     window = visible or Window(0, 0, height, width)
-    main: _Entries = {
-        254: (_LONG, 0),  # NewSubfileType: the photo itself
-        256: (_LONG, width),
-        257: (_LONG, height),
-        258: (_SHORT, 16),
-        259: (_SHORT, 1),  # Compression: none
-        262: (_SHORT, 32803),  # PhotometricInterpretation: colour filter array
-        271: (_TEXT, make),
-        272: (_TEXT, model),
-        274: (_SHORT, orientation),
-        277: (_SHORT, 1),
-        278: (_LONG, height),
-        279: (_LONG, 2 * height * width),
-        33421: (_SHORT, cell.shape),  # CFARepeatPatternDim
-        33422: (_BYTE, cell),  # CFAPattern
-        50706: (_BYTE, (1, 4, 0, 0)),  # DNGVersion
-        50707: (_BYTE, (1, 1, 0, 0)),  # DNGBackwardVersion
-        50708: (_TEXT, f"{make} {model}"),  # UniqueCameraModel
-        50710: (_BYTE, (0, 1, 2)),  # CFAPlaneColor
-        50711: (_SHORT, 1),  # CFALayout: rectangular
-        50713: (_SHORT, levels.shape or (1, 1)),  # BlackLevelRepeatDim
-        50714: (_RATIONAL, levels),  # BlackLevel
-        50717: (_LONG, white),  # WhiteLevel
-        50778: (_SHORT, 21),  # CalibrationIlluminant1: D65
-        50829: (_LONG, (window.top, window.left, window.top + window.height, window.left + window.width)),  # ActiveArea
+    main: dict[int, Field | Fields] = {
+        254: field(LONG, 0),  # NewSubfileType: the photo itself
+        256: field(LONG, width),
+        257: field(LONG, height),
+        258: field(SHORT, 16),
+        259: field(SHORT, 1),  # Compression: none
+        262: field(SHORT, 32803),  # PhotometricInterpretation: colour filter array
+        271: field(ASCII, make),
+        272: field(ASCII, model),
+        274: field(SHORT, orientation),
+        277: field(SHORT, 1),
+        278: field(LONG, height),
+        279: field(LONG, 2 * height * width),
+        33421: field(SHORT, cell.shape),  # CFARepeatPatternDim
+        33422: field(BYTE, cell),  # CFAPattern
+        50706: field(BYTE, (1, 4, 0, 0)),  # DNGVersion
+        50707: field(BYTE, (1, 1, 0, 0)),  # DNGBackwardVersion
+        50708: field(ASCII, f"{make} {model}"),  # UniqueCameraModel
+        50710: field(BYTE, (0, 1, 2)),  # CFAPlaneColor
+        50711: field(SHORT, 1),  # CFALayout: rectangular
+        50713: field(SHORT, levels.shape or (1, 1)),  # BlackLevelRepeatDim
+        50714: field(RATIONAL, levels),  # BlackLevel
+        50717: field(LONG, white),  # WhiteLevel
+        50778: field(SHORT, 21),  # CalibrationIlluminant1: D65
+        # ActiveArea
+        50829: field(LONG, (window.top, window.left, window.top + window.height, window.left + window.width)),
     }
     if white_balance is not None:
-        main[50728] = (_RATIONAL, 1 / np.asarray(white_balance))  # AsShotNeutral
+        main[50728] = field(RATIONAL, 1 / np.asarray(white_balance))  # AsShotNeutral
     if camera_to_srgb is not None:
         srgb_to_camera = np.linalg.inv(camera_to_srgb) / np.asarray(daylight)[:, None]
-        main[50721] = (_SIGNED, srgb_to_camera @ np.linalg.inv(SRGB_TO_XYZ))  # ColorMatrix1
+        main[50721] = field(SIGNED_RATIONAL, srgb_to_camera @ np.linalg.inv(SRGB_TO_XYZ))  # ColorMatrix1
     if circumstances.taken:
-        main[306] = (_TEXT, circumstances.taken)
-
-    exif = _directory(_exif(exposure, circumstances), start=8)
-    main[34665] = (_LONG, 8)
-    place = b""
+        main[306] = field(ASCII, circumstances.taken)
+    main[34665] = _exif(exposure, circumstances)
     if circumstances.place is not None:
-        place = _directory(_gps(circumstances.place), start=8 + len(exif))
-        main[34853] = (_LONG, 8 + len(exif))
-    start = 8 + len(exif) + len(place)
-    main[273] = (_LONG, 0)
-    samples = start + len(_directory(main, start=start))
-    main[273] = (_LONG, samples)
+        main[34853] = _gps(circumstances.place)
+    samples = len(tiff.block(main | {273: field(LONG, 0)}))
     with path.open("wb") as file:
-        file.write(struct.pack("<2sHI", b"II", 42, start) + exif + place + _directory(main, start=start))
+        file.write(tiff.block(main | {273: field(LONG, samples)}))
         file.write(np.ascontiguousarray(mosaic, "<u2"))
 
 
-def _exif(exposure: Exposure, circumstances: Circumstances) -> _Entries:
-    entries: _Entries = {36864: (_BYTE, tuple(b"0231"))}  # ExifVersion
+def _exif(exposure: Exposure, circumstances: Circumstances) -> Fields:
+    entries: Fields = {36864: field(BYTE, tuple(b"0231"))}  # ExifVersion
     if exposure.seconds:
-        entries[33434] = (_RATIONAL, exposure.seconds)
+        entries[33434] = field(RATIONAL, exposure.seconds)
     if exposure.aperture:
-        entries[33437] = (_RATIONAL, exposure.aperture)
+        entries[33437] = field(RATIONAL, exposure.aperture)
     if exposure.iso:
-        entries[34855] = (_SHORT, min(round(exposure.iso), 65535))
+        entries[34855] = field(SHORT, min(round(exposure.iso), 65535))
     if circumstances.taken:
-        entries[36867] = (_TEXT, circumstances.taken)
+        entries[36867] = field(ASCII, circumstances.taken)
     if circumstances.lens:
-        entries[42036] = (_TEXT, circumstances.lens)
+        entries[42036] = field(ASCII, circumstances.lens)
     return entries
 
 
-def _gps(place: tuple[float, float]) -> _Entries:
+def _gps(place: tuple[float, float]) -> Fields:
     latitude, longitude = place
     return {
-        0: (_BYTE, (2, 3, 0, 0)),
-        1: (_TEXT, "N" if latitude >= 0 else "S"),
-        2: (_RATIONAL, (abs(latitude), 0, 0)),
-        3: (_TEXT, "E" if longitude >= 0 else "W"),
-        4: (_RATIONAL, (abs(longitude), 0, 0)),
+        0: field(BYTE, (2, 3, 0, 0)),
+        1: field(ASCII, "N" if latitude >= 0 else "S"),
+        2: field(RATIONAL, (abs(latitude), 0, 0)),
+        3: field(ASCII, "E" if longitude >= 0 else "W"),
+        4: field(RATIONAL, (abs(longitude), 0, 0)),
     }
-
-
-def _directory(entries: _Entries, *, start: int) -> bytes:
-    """Lay out one TIFF directory, whose first byte lies at `start` in the file, and its longer values behind it."""
-    listed, values = struct.pack("<H", len(entries)), b""
-    after = start + 2 + 12 * len(entries) + 4
-    for tag, (kind, value) in sorted(entries.items()):
-        count, data = _field(kind, value)
-        if len(data) > 4:
-            place = struct.pack("<I", after + len(values))
-            values += data + b"\0" * (len(data) % 2)
-        else:
-            place = data.ljust(4, b"\0")
-        listed += struct.pack("<HHI", tag, kind, count) + place
-    return listed + struct.pack("<I", 0) + values
-
-
-def _field(kind: int, value: ArrayLike) -> tuple[int, bytes]:
-    """Turn a value into the count and the bytes of a TIFF field."""
-    if kind == _TEXT:
-        text = str(value).encode() + b"\0"
-        return len(text), text
-    numbers = np.ravel(value).tolist()
-    count = len(numbers)
-    if kind in (_RATIONAL, _SIGNED):
-        fractions = [Fraction(number).limit_denominator(_LARGEST_DENOMINATOR) for number in numbers]
-        numbers = [part for fraction in fractions for part in (fraction.numerator, fraction.denominator)]
-    return count, struct.pack(f"<{len(numbers)}{_FORMAT[kind]}", *numbers)

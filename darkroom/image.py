@@ -8,6 +8,7 @@ cannot nest the EXIF and GPS directories; and 16 bits stay 16, which Pillow and 
 """
 
 import errno
+import io
 import os
 import struct
 import zlib
@@ -15,14 +16,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import tiff
 from darkroom.errors import OutputError, SettingsError
+from darkroom.tiff import LONG, SHORT, UNDEFINED, Field, field
 
 Picture = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
@@ -181,45 +183,34 @@ def _adler_joined(first: int, second: int, length: int) -> int:
 
 # --- TIFF 6.0, uncompressed: deflating 16-bit photos takes six times as long to save a seventh ---
 
-_SHORT, _LONG, _UNDEFINED = 3, 4, 7
-_EMPTY = struct.pack("<2sHIHI", b"II", 42, 8, 0, 0)
-"""A TIFF of one directory without an entry."""
-
 
 def _tiff(file: BinaryIO, picture: Picture, exif: bytes) -> None:
-    """Write a TIFF around the EXIF block, which is one itself: its offsets stay true, only its IFD0 is listed anew."""
+    """Write a TIFF around the EXIF block, which is one itself: its offsets stay true, its IFD0 is laid out anew."""
     height, width, _ = picture.shape
-    block = exif or _EMPTY
+    block = exif or tiff.block({})
     block += bytes(len(block) % 2)
-    profile = SRGB_PROFILE
-    spare = picture.nbytes % 2  # a directory begins at an even byte
-    bits, kind, colour, samples, ifd = accumulate((6, 6, len(profile), picture.nbytes + spare), initial=len(block))
-    old = struct.unpack_from("<I", block, 4)[0]
-    entries = [block[at : at + 12] for at in range(old + 2, old + 2 + 12 * struct.unpack_from("<H", block, old)[0], 12)]
-    for tag, field, count, value in (
-        (256, _LONG, 1, width),
-        (257, _LONG, 1, height),
-        (258, _SHORT, 3, bits),
-        (259, _SHORT, 1, 1),  # Compression: none
-        (262, _SHORT, 1, 2),  # PhotometricInterpretation: RGB
-        (273, _LONG, 1, samples),
-        (277, _SHORT, 1, 3),
-        (278, _LONG, 1, height),
-        (279, _LONG, 1, picture.nbytes),
-        (284, _SHORT, 1, 1),  # PlanarConfiguration: RGBRGB
-        (339, _SHORT, 3, kind),
-        (34675, _UNDEFINED, len(profile), colour),
-    ):
-        entries.append(struct.pack("<HHII", tag, field, count, value))
-    entries.sort(key=lambda entry: struct.unpack_from("<H", entry))
-
-    file.write(block[:4] + struct.pack("<I", ifd) + block[8:])
-    file.write(struct.pack("<3H", *3 * [8 * picture.dtype.itemsize]))
-    file.write(struct.pack("<3H", *3 * [3 if picture.dtype == np.float32 else 1]))  # SampleFormat: float, or unsigned
-    file.write(profile)
+    spare = bytes(picture.nbytes % 2)  # a directory begins at an even byte
+    order, at = tiff.header(io.BytesIO(block), 0)
+    ifd, _ = tiff.read(io.BytesIO(block), 0, at, order)
+    ifd |= {
+        256: field(LONG, width),
+        257: field(LONG, height),
+        258: field(SHORT, 3 * [8 * picture.dtype.itemsize]),
+        259: field(SHORT, 1),  # Compression: none
+        262: field(SHORT, 2),  # PhotometricInterpretation: RGB
+        273: field(LONG, len(block)),
+        277: field(SHORT, 3),
+        278: field(LONG, height),
+        279: field(LONG, picture.nbytes),
+        284: field(SHORT, 1),  # PlanarConfiguration: RGBRGB
+        339: field(SHORT, 3 * [3 if picture.dtype == np.float32 else 1]),  # SampleFormat: float, or unsigned
+        34675: Field(UNDEFINED, SRGB_PROFILE),
+    }
+    place = len(block) + picture.nbytes + len(spare)
+    file.write(block[:4] + struct.pack("<I", place) + block[8:])
     for band in _rows(picture):
         file.write(band)
-    file.write(bytes(spare) + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
+    file.write(spare + tiff.lay_out(ifd, place))
 
 
 def _rows(picture: Picture) -> Iterator[Picture]:

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import decoder, intact, tags
-from .decoder import Facts, Refusal
-from .dng import SRGB_TO_XYZ
-from .errors import DarkroomError, RawError
-from .frame import CELL, CFA, Exposure, Frame, Window
-from .tags import Tags
+from darkroom import decoder, intact, tags
+from darkroom.decoder import Facts, Refusal
+from darkroom.errors import DarkroomError, RawError
+from darkroom.frame import CELL, CFA, SRGB_TO_XYZ, Exposure, Frame, Window
+from darkroom.tags import Tags
 
 _ORIENTATION = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 """LibRaw's flip -> EXIF orientation, the inverse of "50132467" in its tiff.cpp."""
@@ -29,7 +28,7 @@ _LEAST_BITS = 0.5
 """bits of file a site: lossless JPEG needs at least 1, so below this the samples are not there."""
 _SATURATED = 0.75
 """of the stated white: a frame whose brightest site lies between this and the stated white saturates there. LibRaw's
-rule (adjust_maximum_thr): it keeps highlights neutral on cameras that clip early, and a dark frame never gets so far."""
+rule (adjust_maximum_thr): highlights stay neutral on cameras that clip early, and a dark frame never gets so far."""
 _GAINS = (0.02, 50.0)
 """A gain outside is no white balance but a broken tag."""
 _SMALLEST = 12

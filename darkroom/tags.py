@@ -8,28 +8,22 @@ the whole scale. So the levels are read here. The file is untrusted: a few direc
 parse is left out.
 """
 
-import struct
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import tiff
+
 COLOUR_FILTER_ARRAY, LINEAR_RAW = 32803, 34892
 """Values of PhotometricInterpretation (DNG 1.7, chapter 4)."""
 
 _RAW = (COLOUR_FILTER_ARRAY, LINEAR_RAW)
 
-_FORMAT = {1: "B", 2: "s", 3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I"}
-"""TIFF field type -> struct code; 5 and 10 hold a numerator and a denominator."""
-_RATIONALS = (5, 10)
-_TEXT = 2
-_HEADS = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
-"""What TIFF-like files begin with: TIFF, Olympus ORF, Panasonic RW2."""
-_MOST_ENTRIES, _MOST_DIRECTORIES, _LONGEST = 512, 12, 4096
-"""Entries of a directory, directories of a file, bytes of a value looked at; DNGs have about 100, 5 and 288."""
+_MOST_DIRECTORIES = 12
+"""Directories read of a file; DNGs have about 5."""
 _RAF_MODEL, _RAF_SAMPLES = slice(28, 60), 100
 """Bytes of a Fuji RAF that hold the model, and the place of the TIFF around its samples, big-endian."""
 _CR3_REACH = 1 << 16
@@ -58,24 +52,6 @@ class Tags:
     """Row and column of the sensor, margins included, where that pattern begins; None: where the picture does."""
 
 
-@dataclass
-class _Directory:
-    """The numbers and texts of one TIFF directory, by tag."""
-
-    numbers: dict[int, list[float]] = field(default_factory=dict)
-    texts: dict[int, str] = field(default_factory=dict)
-
-    def whole(self, tag: int) -> list[int]:
-        """Return the whole numbers of a tag; none where it is missing or holds anything else."""
-        numbers = self.numbers.get(tag, [])
-        sound = all(0 <= number < 2**32 and number % 1 == 0 for number in numbers)
-        return [int(number) for number in numbers] if sound else []
-
-    def first(self, tag: int) -> int:
-        """Return the first whole number of a tag, 0 where there is none."""
-        return (self.whole(tag) or [0])[0]
-
-
 def read(path: Path) -> Tags:
     """Read the tags of a raw file of any make; raises OSError where the file itself cannot be read."""
     with path.open("rb") as file:
@@ -90,25 +66,30 @@ def read(path: Path) -> Tags:
     return _tiff(head, directories)
 
 
-def _tiff(head: bytes, directories: list[_Directory]) -> Tags:
+def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:
     if not directories:
         return Tags(head)
-    photo = max(directories, key=lambda each: (each.first(262) in _RAW, each.first(256) * each.first(257)))
+    photo = max(directories, key=_importance)
     found = Tags(
         head,
         _camera(directories),
-        dng=50706 in directories[0].numbers,  # DNGVersion
-        interpretation=photo.first(262),
-        compression=photo.first(259),
-        filters=tuple(photo.whole(50710)),
+        dng=bool(tiff.numbers(directories[0], 50706)),  # DNGVersion
+        interpretation=tiff.first(photo, 262),
+        compression=tiff.first(photo, 259),
+        filters=tuple(tiff.whole(photo, 50710)),
     )
     # Where a DNG corrects each row or column (BlackLevelDeltaV and H), LibRaw adds their average.
-    if not found.dng or found.interpretation != COLOUR_FILTER_ARRAY or 50715 in photo.numbers or 50716 in photo.numbers:
+    corrected = tiff.numbers(photo, 50715) or tiff.numbers(photo, 50716)
+    if not found.dng or found.interpretation != COLOUR_FILTER_ARRAY or corrected:
         return found
-    levels, shape = photo.numbers.get(50714, [0.0]), photo.whole(50713) or [1, 1]  # BlackLevel, BlackLevelRepeatDim
-    area = photo.whole(50829)  # ActiveArea: top, left, bottom, right
+    levels, shape = tiff.numbers(photo, 50714) or [0.0], tiff.whole(photo, 50713) or [1, 1]  # BlackLevel, and its shape
+    area = tiff.whole(photo, 50829)  # ActiveArea: top, left, bottom, right
     starts = (area[0], area[1]) if len(area) == 4 else (0, 0)
     return replace(found, black=_pattern(levels, shape), black_starts=starts)
+
+
+def _importance(directory: tiff.Fields) -> tuple[bool, int]:
+    return tiff.first(directory, 262) in _RAW, tiff.first(directory, 256) * tiff.first(directory, 257)
 
 
 def _raf(file: BinaryIO, head: bytes) -> Tags:
@@ -116,7 +97,7 @@ def _raf(file: BinaryIO, head: bytes) -> Tags:
     camera = "Fujifilm " + _clean(head[_RAF_MODEL])
     samples = int.from_bytes(head[_RAF_SAMPLES:104], "big")
     for directory in _directories(file, samples):
-        levels = directory.numbers.get(0xF00A, [])
+        levels = tiff.numbers(directory, 0xF00A)
         side = int(len(levels) ** 0.5)
         if side:
             return Tags(head, camera, black=_pattern(levels, [side, side]))
@@ -130,68 +111,28 @@ def _pattern(levels: list[float], shape: list[int]) -> NDArray[np.float64] | Non
     return np.array(levels, np.float64).reshape(shape)
 
 
-def _camera(directories: list[_Directory]) -> str:
+def _camera(directories: list[tiff.Fields]) -> str:
     """Join make and model, without saying the make twice."""
-    texts = directories[0].texts if directories else {}
+    told = directories[0] if directories else {}
+    texts = {tag: _clean(field.value) for tag, field in told.items() if field.kind == tiff.ASCII}
     make, model = texts.get(271, ""), texts.get(272, "") or texts.get(50708, "")  # Make, Model, UniqueCameraModel
     said = make.split(" ")[0].lower()
     return (model if model.lower().startswith(said) else f"{make} {model}").strip()
 
 
-def _directories(file: BinaryIO, start: int) -> list[_Directory]:
+def _directories(file: BinaryIO, start: int) -> list[tiff.Fields]:
     """Read the directories of the TIFF at byte `start`: IFD0 first, then those that follow or hang below it."""
-    file.seek(start)
-    head = file.read(8)
-    if head[:4] not in _HEADS or len(head) < 8:
-        return []
-    order = ">" if head.startswith(b"M") else "<"
-    waiting, found = [struct.unpack(order + "I", head[4:])[0]], []
-    seen: set[int] = set()
+    order, first = tiff.header(file, start)
+    waiting, seen, found = [first], {0}, []
     while waiting and len(found) < _MOST_DIRECTORIES:
         at = waiting.pop(0)
-        if at in seen or at < 8:
+        if at in seen:
             continue
         seen.add(at)
-        directory, following = _directory(file, start, at, order)
+        directory, following = tiff.read(file, start, at, order)
         found.append(directory)
-        waiting += [*directory.whole(330), *directory.whole(0xF000), following]  # SubIFDs, Fuji's own
+        waiting += [*tiff.whole(directory, 330), *tiff.whole(directory, 0xF000), following]  # SubIFDs, Fuji's own
     return found
-
-
-def _directory(file: BinaryIO, start: int, at: int, order: str) -> tuple[_Directory, int]:
-    """Read the directory `at` bytes into the TIFF at `start`, and where the next one lies, 0 for none."""
-    directory = _Directory()
-    file.seek(start + at)
-    count = int.from_bytes(file.read(2), "big" if order == ">" else "little")
-    if not 0 < count <= _MOST_ENTRIES:
-        return directory, 0
-    listing = file.read(12 * count + 4)
-    entries = listing[: min(12 * count, len(listing) // 12 * 12)]
-    for tag, kind, length, place in struct.iter_unpack(order + "HHI4s", entries):
-        if kind not in _FORMAT:
-            continue
-        length *= 2 if kind in _RATIONALS else 1
-        size = struct.calcsize(order + _FORMAT[kind]) * length
-        if not 0 < size <= _LONGEST:
-            continue
-        value = place[:size]
-        if size > 4:
-            file.seek(start + struct.unpack(order + "I", place)[0])
-            value = file.read(size)
-        if len(value) < size:
-            continue
-        if kind == _TEXT:
-            directory.texts.setdefault(tag, _clean(value))
-            continue
-        numbers = struct.unpack(f"{order}{length}{_FORMAT[kind]}", value)
-        if kind in _RATIONALS:
-            with suppress(ZeroDivisionError):
-                fractions = zip(numbers[::2], numbers[1::2], strict=True)
-                directory.numbers.setdefault(tag, [over / under for over, under in fractions])
-        else:
-            directory.numbers.setdefault(tag, list(numbers))
-    following = listing[12 * count :]
-    return directory, struct.unpack(order + "I", following)[0] if len(following) == 4 else 0
 
 
 def _clean(value: bytes) -> str:

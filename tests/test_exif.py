@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from darkroom import exif
+from darkroom import exif, tiff
 from darkroom.frame import Exposure, Frame, Window
 
 EXIF_IFD, GPS_IFD = 34665, 34853
@@ -231,12 +231,13 @@ def test_the_largest_block_fits_a_jpeg_segment(tmp_path):
     image = {tag: "x" * (exif._LONGEST_TEXT - 1) for tag in exif._IMAGE_TAGS}
     photo = {tag: b"x" * exif._LONGEST_VALUE for tag in exif._EXIF_TAGS}
     place = {tag: b"x" * exif._LONGEST_VALUE for tag in range(32)}
-    size = len(exif._block(*({tag: entry(value) for tag, value in part.items()} for part in (image, photo, place))))
+    image, photo, place = ({tag: entry(value) for tag, value in part.items()} for part in (image, photo, place))
+    size = len(tiff.block(image | {EXIF_IFD: photo, GPS_IFD: place}))
     assert 40_000 < size < 65_533 - len(b"Exif\0\0") - 1000
 
 
-def entry(value: str | bytes) -> exif._Entry:
-    return exif._Entry(7, value.encode() if isinstance(value, str) else value)
+def entry(value: str | bytes) -> tiff.Field:
+    return tiff.Field(tiff.UNDEFINED, value.encode() if isinstance(value, str) else value)
 
 
 def test_text_padded_by_the_camera_is_trimmed_and_ended(tmp_path):

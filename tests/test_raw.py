@@ -18,9 +18,9 @@ import rawpy
 from conftest import WriteDng, colours, noise
 from numpy.typing import NDArray
 
-from darkroom import decoder, dng, intact, raw, tags
+from darkroom import decoder, intact, raw, tags, tiff
 from darkroom.errors import DarkroomError, RawError
-from darkroom.frame import CELL, XTRANS, Exposure, Frame, Window
+from darkroom.frame import CELL, SRGB_TO_XYZ, XTRANS, Exposure, Frame, Window
 
 BAYER_PHASES = list(itertools.product(range(2), range(2)))
 EVERY_PHASE = [("bayer", phase) for phase in BAYER_PHASES]
@@ -182,17 +182,15 @@ def write_raf(path: Path, mosaic: NDArray[np.uint16], black: NDArray[np.int_]) -
     gains = struct.pack(">4H", 300, 600, 300, 450)
     facts = struct.pack(">I", 4) + entry(0x100, size) + entry(0x121, size) + entry(0x131, cell) + entry(0x2FF0, gains)
     place = 512  # of the samples in their TIFF
-    main = {271: (2, "FUJIFILM"), 272: (2, "X-T1"), 0xF000: (4, 0)}
-    main[0xF000] = (4, 8 + len(dng._directory(main, start=8)))
-    head = struct.pack("<2sHI", b"II", 42, 8) + dng._directory(main, start=8)
     height, width = mosaic.shape
     own = {0xF001: width, 0xF002: height, 0xF003: 16, 0xF007: place, 0xF008: mosaic.nbytes, 0xF00A: black}
-    own = {tag: (4, value) for tag, value in own.items()}
-    tiff = (head + dng._directory(own, start=len(head))).ljust(place, b"\0") + mosaic.astype(">u2").tobytes()
+    own = {tag: tiff.field(tiff.LONG, value) for tag, value in own.items()}
+    names = {271: tiff.field(tiff.ASCII, "FUJIFILM"), 272: tiff.field(tiff.ASCII, "X-T1")}
+    samples = tiff.block(names | {0xF000: own}).ljust(place, b"\0") + mosaic.astype(">u2").tobytes()
     jpeg = b"\xff\xd8\xff\xd9"
-    places = struct.pack(">6I", 160, len(jpeg), 164, len(facts), 164 + len(facts), len(tiff))
+    places = struct.pack(">6I", 160, len(jpeg), 164, len(facts), 164 + len(facts), len(samples))
     start = b"FUJIFILMCCD-RAW 0201FF393101" + b"X-T1".ljust(32, b"\0") + b"0100" + bytes(20) + places
-    path.write_bytes(start.ljust(160, b"\0") + jpeg + facts + tiff)
+    path.write_bytes(start.ljust(160, b"\0") + jpeg + facts + samples)
 
 
 def test_white_and_bits_follow_the_file(write_dng: WriteDng):
@@ -241,7 +239,7 @@ def test_colour_agrees_with_libraw(write_dng: WriteDng):
 
 def test_a_camera_that_only_libraw_knows_gets_its_table(write_dng: WriteDng, libraw_says):
     xyz_to_camera = np.zeros((4, 3), np.float32)
-    xyz_to_camera[:3] = np.diag([0.5, 1, 0.7]) @ np.linalg.inv(RED_HEAVY) @ np.linalg.inv(dng.SRGB_TO_XYZ)
+    xyz_to_camera[:3] = np.diag([0.5, 1, 0.7]) @ np.linalg.inv(RED_HEAVY) @ np.linalg.inv(SRGB_TO_XYZ)
     libraw_says(camera_to_srgb=np.zeros((3, 4), np.float32), xyz_to_camera=xyz_to_camera)
     frame = raw.read(write_dng("a.dng", noise((40, 60))))
     np.testing.assert_allclose(frame.camera_to_srgb, RED_HEAVY, atol=1e-4)
@@ -670,9 +668,9 @@ def test_tags_of_garbled_files_are_left_out_not_raised(write_dng: WriteDng, seed
 
 
 def test_a_canon_cr3_tells_its_camera(tmp_path: Path):
-    names = dng._directory({271: (2, "Canon"), 272: (2, "Canon EOS R5")}, start=8)
+    names = tiff.block({tag: tiff.field(tiff.ASCII, name) for tag, name in ((271, "Canon"), (272, "Canon EOS R5"))})
     path = tmp_path / "a.cr3"
-    path.write_bytes(b"\0\0\0\x18ftypcrx " + bytes(400) + b"CMT1" + struct.pack("<2sHI", b"II", 42, 8) + names)
+    path.write_bytes(b"\0\0\0\x18ftypcrx " + bytes(400) + b"CMT1" + names)
     assert tags.read(path).camera == "Canon EOS R5"
 
 
