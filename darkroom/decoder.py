@@ -7,12 +7,10 @@ file: the process is killed, the file refused, and the next file starts a new on
 believed before it is checked.
 """
 
-import atexit
 import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import child
 from darkroom.errors import RawError
 
 PATIENCE = 60.0
@@ -31,14 +30,8 @@ _LONGEST_HEADER = 1 << 16
 """bytes; real headers have about 2,000."""
 _MOST_SITES = 1 << 30
 """LibRaw itself refuses more than 2 GB of samples."""
-_BAND = 1 << 20
-"""bytes read at a time: the size of the pipe, and small enough to stay in the processor's cache."""
 _PROBE = 16
 """sites: side of the corner of the colour filter array that the process tells."""
-
-_PROGRAM = Path(__file__).with_name("libraw.py")
-_START = "import runpy, sys; sys.path[:] = sys.argv[2:]; runpy.run_path(sys.argv[1], run_name='__main__')"
-"""Runs the program with the parent's search path, without importing this package and whatever that may import."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,22 +80,6 @@ class Refusal:
 Canvas = Callable[[Facts], NDArray[np.uint16]]
 """Gives the (H, W) array or view to read the visible mosaic into, once its size is known; may raise RawError."""
 
-_lock = threading.Lock()
-_process: subprocess.Popen[bytes] | None = None
-
-
-def start() -> None:
-    """Start the process if none runs, without waiting: it loads LibRaw while the caller loads other things."""
-    with _lock:
-        _running()
-
-
-def stop() -> None:
-    """End the process if one runs; the next file starts another."""
-    with _lock:
-        _end()
-
-
 def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[Facts, NDArray[np.uint16]] | Refusal:
     """Decode a file into the array that `canvas` gives.
 
@@ -111,8 +88,8 @@ def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[F
     """
     patience = max(patience, path.stat().st_size / _SLOWEST)
     request = {"path": os.fspath(path.absolute()), "seconds": int(patience) + 10}
-    with _lock:
-        process = _running()
+    with child.lock:
+        process = child.running()
         expired = threading.Event()
         watch = threading.Timer(patience, lambda: (expired.set(), process.kill()))
         watch.daemon = True
@@ -141,49 +118,7 @@ def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[F
             watch.cancel()
             watch.join()
             if expired.is_set() or not in_step:
-                _end()
-
-
-def _running() -> subprocess.Popen[bytes]:
-    global _process
-    if _process and _process.poll() is None:
-        return _process
-    _end()
-    command = [sys.executable, "-c", _START, str(_PROGRAM), *sys.path]
-    _process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    if sys.platform == "linux":
-        import fcntl
-
-        with contextlib.suppress(OSError):  # a user's share of large pipes may be used up
-            fcntl.fcntl(_process.stdout, fcntl.F_SETPIPE_SZ, _BAND)
-    return _process
-
-
-def _end() -> None:
-    global _process
-    process, _process = _process, None
-    if process is None:
-        return
-    process.kill()  # it holds nothing worth saving
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):  # a request may still lie in the buffer
-            pipe.close()
-
-
-def _forget() -> None:
-    """Leave the process, and a lock that a thread may hold, to the parent that this process was forked from."""
-    global _process, _lock
-    if _process:
-        _process.stdin.close()
-        _process.stdout.close()
-        _process.returncode = 0  # not ours to wait for
-    _process, _lock = None, threading.Lock()
-
-
-atexit.register(stop)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+                child.end()
 
 
 def _say(process: subprocess.Popen[bytes], line: str) -> None:
@@ -236,7 +171,7 @@ def _array(numbers: list, shape: tuple[int, ...], kind: type[np.generic]) -> NDA
 
 def _receive(process: subprocess.Popen[bytes], mosaic: NDArray[np.uint16]) -> None:
     """Read (H, W) samples into an array or view, band by band; raises EOFError where they end too early."""
-    rows = max(1, _BAND // mosaic[0].nbytes)
+    rows = max(1, child.PIPE // mosaic[0].nbytes)
     buffer = None if mosaic.flags.c_contiguous else np.empty((rows, mosaic.shape[1]), np.uint16)
     for row in range(0, len(mosaic), rows):
         band = mosaic[row : row + rows]

@@ -50,11 +50,6 @@ _NO_RAW = {
 """What files begin with that people take for raws."""
 
 
-def warm_up() -> None:
-    """Start loading LibRaw in its own process, so that it is ready when the first file comes."""
-    decoder.start()
-
-
 def read(path: Path, *, patience: float = decoder.PATIENCE) -> Frame:
     """Decode a raw file.
 

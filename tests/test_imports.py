@@ -11,7 +11,7 @@ HOUSE = Path(__file__).parents[1] / "darkroom"
 MODULES = sorted(".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in HOUSE.rglob("*.py"))
 COMMAND_LINE = [module for module in MODULES if module.startswith("darkroom.cli.")]
 STAGES = ("raw", "cfa", "amplifier", "tiles", "finish", "model")
-GROUND = {"darkroom.frame", "darkroom.contract", "darkroom.errors"}
+GROUND = {"darkroom.frame", "darkroom.contract", "darkroom.errors", "darkroom.tiff"}
 """What everything may stand on."""
 
 LIBRARIES = {
@@ -19,11 +19,11 @@ LIBRARIES = {
     "rich": ("darkroom.cli",),
     "rawpy": ("darkroom.libraw", "darkroom.evaluate"),  # the program of the decoder's process; the baseline to beat
     "onnxruntime": ("darkroom.model",),
-    "imagecodecs": ("darkroom.image", "darkroom.evaluate"),
-    "imageio": ("darkroom.image",),
-    "tifffile": ("darkroom.image", "darkroom.dng", "darkroom.evaluate"),
+    "imagecodecs": ("darkroom.image",),
+    "imageio": ("darkroom.image", "darkroom.train.simulate", "darkroom.evaluate"),
+    "tifffile": ("darkroom.image",),
     # Not to write pictures: training reads photos, the evaluation too, and the demo draws its scene.
-    "PIL": ("darkroom.image", "darkroom.train.simulate", "darkroom.evaluate", "darkroom.cli.scene"),
+    "PIL": ("darkroom.train.simulate", "darkroom.evaluate", "darkroom.cli.scene"),
     "torch": ("darkroom.train",),
     "safetensors": ("darkroom.train",),
     "onnx": ("darkroom.train",),
@@ -33,7 +33,7 @@ LIBRARIES = {
 """A library -> the modules and packages that alone may import it."""
 
 HELPERS = {
-    "darkroom.raw": {"darkroom.decoder", "darkroom.tags", "darkroom.intact", "darkroom.dng"},
+    "darkroom.raw": {"darkroom.decoder", "darkroom.child", "darkroom.tags", "darkroom.intact"},
 }
 """What a stage was split into: its own rooms."""
 

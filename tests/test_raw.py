@@ -18,7 +18,7 @@ import rawpy
 from conftest import WriteDng, colours, noise
 from numpy.typing import NDArray
 
-from darkroom import decoder, intact, raw, tags, tiff
+from darkroom import child, decoder, intact, raw, tags, tiff
 from darkroom.errors import DarkroomError, RawError
 from darkroom.frame import CELL, SRGB_TO_XYZ, XTRANS, Exposure, Frame, Window
 
@@ -517,11 +517,11 @@ libraw.serve()
 def haunted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A decoder's process that comes to grief over files with crash, hang, babble, forge or short in their name."""
     program = tmp_path / "haunted.py"
-    program.write_text(HAUNTED.format(program=str(decoder._PROGRAM)))
-    monkeypatch.setattr(decoder, "_PROGRAM", program)
-    decoder.stop()
+    program.write_text(HAUNTED.format(program=str(child.PROGRAM)))
+    monkeypatch.setattr(child, "PROGRAM", program)
+    child.end()
     yield
-    decoder.stop()
+    child.end()
 
 
 @pytest.mark.usefixtures("haunted")
@@ -546,23 +546,23 @@ def test_a_file_that_kills_libraw_costs_no_other(write_dng: WriteDng, name, said
 def test_a_process_that_died_meanwhile_is_replaced(write_dng: WriteDng):
     path = write_dng("a.dng", noise((40, 60)))
     raw.read(path)
-    first = decoder._process
+    first = child.process
     first.kill()
     first.wait()
     raw.read(path)
-    assert decoder._process.pid != first.pid
+    assert child.process.pid != first.pid
 
 
 def test_refused_files_keep_the_process(write_dng: WriteDng, tmp_path: Path):
     (tmp_path / "a.txt").write_text("no photo at all\n" * 99)
     small = write_dng("small.dng", noise((40, 60)), white=100)
-    raw.warm_up()
-    process = decoder._process
+    child.running()
+    process = child.process
     refusal(tmp_path / "a.txt")
     refusal(small)
     refusal(patch(write_dng("c.dng", noise((40, 60))), {33422: bytes([0, 1, 1, 1])}))
     raw.read(write_dng("good.dng", noise((40, 60))))
-    assert decoder._process is process
+    assert child.process is process
 
 
 def test_an_interrupt_between_facts_and_samples_leaves_no_half_answer(write_dng: WriteDng):
@@ -580,17 +580,17 @@ def test_an_interrupt_between_facts_and_samples_leaves_no_half_answer(write_dng:
 def test_ctrl_c_is_left_to_the_parent(write_dng: WriteDng):
     path = write_dng("a.dng", noise((40, 60)))
     raw.read(path)
-    process = decoder._process
+    process = child.process
     os.kill(process.pid, signal.SIGINT)
     raw.read(path)
-    assert decoder._process is process
+    assert child.process is process
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_the_process_dies_with_its_parent(tmp_path: Path):
     code = (
-        "import os, signal; from darkroom import decoder, raw; raw.warm_up();"
-        "print(decoder._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal; from darkroom import child; child.running();"
+        "print(child.process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     parent = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False, text=True)
     child = Path("/proc") / parent.stdout.strip()
@@ -603,7 +603,7 @@ def test_the_process_dies_with_its_parent(tmp_path: Path):
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_the_process_keeps_no_memory_of_a_photo(write_dng: WriteDng):
     def resident() -> int:
-        status = Path(f"/proc/{decoder._process.pid}/status").read_text()
+        status = Path(f"/proc/{child.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
     raw.read(write_dng("small.dng", noise((40, 60))))
@@ -648,7 +648,7 @@ def test_the_decoder_imports_nothing_of_ours():
         "import runpy, sys; runpy.run_path(sys.argv[1], run_name='libraw'); import numpy;"
         "print([name for name in sys.modules if name.startswith(('darkroom', 'rawpy', 'onnx', 'PIL', 'scipy'))])"
     )
-    command = [sys.executable, "-c", code, str(decoder._PROGRAM)]
+    command = [sys.executable, "-c", code, str(child.PROGRAM)]
     run = subprocess.run(command, capture_output=True, check=True, text=True)
     assert run.stdout.strip() == "[]"
 

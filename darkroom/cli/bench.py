@@ -48,14 +48,16 @@ def bench(
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table(title=f"{where.cpu}, {where.cores} cores, {where.system}", title_justify="left")
+    console = Console()
+    console.print(f"{where.cpu}, {where.cores} cores, {where.system}", highlight=False)
+    grid = Table()
     grid.add_column("", no_wrap=True)
     grid.add_column("", justify="right", no_wrap=True)
     grid.add_column("goal on 2 cores")
     for figure in figures:
         digits = 0 if figure.unit in ("ms", "MB") else 2
         grid.add_row(figure.name, f"{figure.value:.{digits}f} {figure.unit}".strip(), figure.goal)
-    Console().print(grid)
+    console.print(grid)
 
 
 def _say(step: str) -> None:

@@ -39,12 +39,12 @@ def demo(
     Example:
       darkroom demo
     """
-    from darkroom import raw
+    from darkroom import child
 
-    raw.warm_up()
+    child.running()
     import numpy as np
 
-    from darkroom import amplifier, image, pipeline
+    from darkroom import amplifier, image, pipeline, raw
     from darkroom import model as models
 
     settings = pipeline.Settings(amp=amplifier.parse(amp))

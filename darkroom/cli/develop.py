@@ -77,9 +77,9 @@ def develop(
       darkroom develop IMG_0412.ARW --amp auto
     """
     if not dry_run:
-        from darkroom import raw
+        from darkroom import child
 
-        raw.warm_up()  # LibRaw loads beside everything below
+        child.running()  # LibRaw loads beside everything below
     from darkroom import amplifier, finish, image, jobs
 
     suffix = _suffix(output, format)

@@ -72,7 +72,8 @@ def evaluate(
         raise SettingsError("nothing to score on; give --simulate PHOTOS, a folder of clean photos")
     from darkroom.evaluate import report
 
-    scores = [score for path in merge or [] for score in report.read(path)]
+    merged = [score for path in merge or [] for score in report.read(path)]
+    scores = []
     if simulate:
         made = _scored(
             _networks(models or [], device),
@@ -89,6 +90,7 @@ def evaluate(
             scores.append(score)
             if as_json:
                 print(report.to_line(score), flush=True)
+    scores += merged
     if csv:
         report.write_csv(scores, csv)
     _show(report.tables(scores), to_stderr=as_json)
@@ -160,7 +162,8 @@ def _show(tables: "list[Table]", *, to_stderr: bool) -> None:
 
     console = Console(stderr=to_stderr)
     for table in tables:
-        grid = Grid(title=f"{table.cfa}, {table.photos} photos, centre {table.window}: PSNR dB / SSIM", title_justify="left")
+        console.print(f"{table.cfa}, {table.photos} photos, centre {table.window}: PSNR dB / SSIM", highlight=False)
+        grid = Grid()
         grid.add_column("", no_wrap=True)
         for ratio in table.ratios:
             grid.add_column(f"x{ratio:g}", justify="right", no_wrap=True)
