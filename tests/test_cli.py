@@ -174,6 +174,15 @@ def test_one_bad_file_is_one_line_at_the_end_and_exit_1(develop, write_dng, here
     assert lines[4].startswith("darkroom: 3.dng: ") and len(lines) == 5
 
 
+def test_every_broken_file_is_refused_in_one_line_and_nothing_is_written(run, shared_raw, here):
+    broken = sorted((shared_raw / "broken").iterdir())
+    code, out, err = run("develop", *map(str, broken), "--model", str(here / "n.onnx"), "-o", "out/")
+    assert (code, out) == (1, "")
+    for path in broken:
+        assert sum(str(path) in line for line in err.splitlines()) == 1, path.name
+    assert not (here / "out").exists() or not list((here / "out").iterdir())
+
+
 def test_a_bug_shows_its_traceback_and_the_rest_is_done(develop, photo, write_dng, monkeypatch):
     from darkroom import cfa
 

@@ -31,7 +31,7 @@ def train(
     cfa: Annotated[Literal["bayer", "xtrans"], typer.Option(help="Kind of sensor.")] = "bayer",
     steps: Annotated[int, typer.Option(min=1, help="Batches to learn from.")] = 20_000,
     batch: Annotated[int, typer.Option(min=1, help="Crops in a batch.")] = 8,
-    crop: Annotated[int, typer.Option(min=48, help="Side of a crop, in sites.")] = 240,
+    crop: Annotated[int, typer.Option(min=48, help="Side of a crop, in sites.")] = 288,
     learning_rate: Annotated[float, typer.Option(min=1e-7, max=1.0, help="Peak of the learning rate.")] = 1e-3,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 0,
     init: Annotated[Path | None, typer.Option(metavar="FILE.onnx", help="Start from this network's weights.")] = None,

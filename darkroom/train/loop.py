@@ -52,7 +52,7 @@ class Plan:
     cameras: tuple[str, ...]
     steps: int
     batch: int = 8
-    crop: int = 240
+    crop: int = 288
     """Sites along a side."""
     learning_rate: float = 1e-3
     seed: int = 0

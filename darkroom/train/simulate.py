@@ -12,6 +12,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -63,12 +64,11 @@ def load_photos(folder: Path, *, reduced_by: float = REDUCED_BY) -> list[NDArray
 
 
 def _reduced(path: Path, factor: float) -> NDArray[np.uint8]:
-    with Image.open(path) as photo:
-        photo = photo.convert("RGB")
-        if factor > 1:
-            size = (round(photo.width / factor), round(photo.height / factor))
-            photo = photo.resize(size, Image.Resampling.LANCZOS)
-        return np.asarray(photo)
+    photo = imageio.imread(path, mode="RGB")
+    if factor <= 1:
+        return photo
+    size = (round(photo.shape[1] / factor), round(photo.shape[0] / factor))
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
 
 
 def example(
