@@ -29,7 +29,8 @@ def develop(
     """
     from pathlib import Path
 
-    from darkroom import amplifier, model as models, pipeline, raw
+    from darkroom import amplifier, pipeline, raw
+    from darkroom import model as models
 
     settings = pipeline.Settings(amp=amplifier.parse(str(amp)), bits=bits, memory=memory)
     frame = raw.read(Path(path))

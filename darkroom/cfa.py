@@ -97,9 +97,7 @@ def packed_size(frame: Frame, contract: Contract) -> tuple[int, int]:
     return -(-height // step) * contract.multiple, -(-width // step) * contract.multiple
 
 
-def bright(
-    frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: float, contract: Contract
-) -> Array:
+def bright(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: float, contract: Contract) -> Array:
     """Pack and amplify one window of the mosaic to the brightness the network was trained for.
 
     `rows` and `cols` are in packed pixels and start on a CFA cell; where they reach past the mosaic

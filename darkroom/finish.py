@@ -247,7 +247,6 @@ def _veil(rgb: NDArray[np.uint16], tone: _Tone) -> _Veil:
     least /= np.maximum(air, FLAT)
     transmission = 1 - np.float32(OMEGA) * _erode(least.min(axis=0))
     grey = _grey(mean)
-    del least, mean
     return _Veil(*_guided(grey, transmission), air)
 
 

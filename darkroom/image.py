@@ -268,8 +268,8 @@ def _profile() -> bytes:
     data = b"".join(dict.fromkeys(fields.values()))  # equal fields are stored once
     listing_end = 128 + 4 + 12 * len(fields)
     listing = struct.pack(">I", len(fields))
-    for tag, field in fields.items():
-        listing += struct.pack(">4sII", tag, listing_end + data.index(field), len(field))
+    for tag, value in fields.items():
+        listing += struct.pack(">4sII", tag, listing_end + data.index(value), len(value))
     head = struct.pack(
         ">I4xI4s4s4s6H4s28x3i48x",
         listing_end + len(data),

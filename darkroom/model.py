@@ -91,7 +91,8 @@ def load(file: Path, *, device: str = "auto", threads: int = 0) -> Model:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ModelError(f"{file}: {(error.strerror or 'cannot be read').lower()}; give the path of an .onnx file") from None
+        reason = (error.strerror or "cannot be read").lower()
+        raise ModelError(f"{file}: {reason}; give the path of an .onnx file") from None
     if b"location" in data:  # the key by which ONNX names a file beside it; encoded in any way it holds these bytes
         raise ModelError(f"{file}: refers to data in another file, which is not allowed; export it as one file")
     wanted = _provider(device)
@@ -103,7 +104,9 @@ def load(file: Path, *, device: str = "auto", threads: int = 0) -> Model:
     _check_shapes(session, contract, file)
     got = next(name for name, provider in PROVIDERS.items() if provider == session.get_providers()[0])
     if device not in ("auto", got):
-        raise ModelError(f"{file}: asked for {device}, ONNX Runtime gave {got}; see that the driver works, or use --device cpu")
+        raise ModelError(
+            f"{file}: asked for {device}, ONNX Runtime gave {got}; see that the driver works, or use --device cpu"
+        )
     return Model(file, contract, got, session)
 
 
@@ -145,7 +148,9 @@ def _check_shapes(session: onnxruntime.InferenceSession, contract: Contract, fil
     inputs = {i.name: i.shape for i in session.get_inputs()}
     outputs = {o.name: o.shape for o in session.get_outputs()}
     channels = int("".join(c for c in contract.packing if c.isdigit()))
-    if list(inputs) != ["bright"] or len(inputs["bright"]) != 4 or inputs["bright"][1] != channels or "rgb" not in outputs:
+    bright = inputs.get("bright", [])
+    if len(inputs) != 1 or len(bright) != 4 or bright[1] != channels or "rgb" not in outputs:
         raise ModelError(
-            f"{file}: takes {inputs} and gives {outputs}, its contract says bright (1, {channels}, h, w) -> rgb; export it again"
+            f"{file}: takes {inputs} and gives {outputs}, its contract says bright (1, {channels}, h, w) -> rgb; "
+            "export it again"
         )

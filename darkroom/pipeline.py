@@ -20,7 +20,7 @@ from darkroom.model import Model
 MEMORY = 1_000_000_000
 """Bytes the whole process may use, unless told otherwise."""
 RESIDENT = 190_000_000
-"""Bytes the process holds before the first photo: Python, its libraries, a loaded network (measured, `darkroom bench`)."""
+"""Bytes the process holds before the first photo: Python, its libraries, a loaded network."""
 CLIPPED = 0.05
 """Share of clipped sites above which the user is warned."""
 
@@ -68,9 +68,7 @@ def _unheard(done: int, tiles: int) -> None:
     return None
 
 
-def develop(
-    path: Path, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard
-) -> Developed:
+def develop(path: Path, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard) -> Developed:
     """Turn a dark raw photo into a clean picture.
 
     `on_tile` hears (done, all). Raises RawError for what cannot be decoded, SettingsError for settings
@@ -79,9 +77,7 @@ def develop(
     return expose(raw.read(path), model, settings, on_tile)
 
 
-def expose(
-    frame: Frame, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard
-) -> Developed:
+def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard) -> Developed:
     """Develop a decoded frame; `develop` without the reading."""
     contract = model.contract
     if contract.cfa != frame.cfa:

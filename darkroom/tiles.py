@@ -97,7 +97,9 @@ def run(
             _scaled(tile.core_cols, tile.seen_cols.start, scale),
         ]
         if not np.isfinite(core.sum()):  # one NaN or infinity makes the sum one
-            raise ModelError(f"{contract.name}: gave a value that is not finite in tile {done} of {len(tiles)}; report this")
+            raise ModelError(
+                f"{contract.name}: gave a value that is not finite in tile {done} of {len(tiles)}; report this"
+            )
         core *= np.float32(FULL)  # in place: the output is ours and as large as all the rest of the tile
         core += np.float32(0.5)
         rgb[:, _scaled(tile.core_rows, 0, scale), _scaled(tile.core_cols, 0, scale)] = core

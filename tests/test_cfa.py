@@ -96,7 +96,12 @@ def test_each_site_has_its_own_black_level():
     frame = frame_of(np.full((12, 12), 1000, np.uint16), "xtrans")
     black = np.arange(36, dtype=np.float32).reshape(6, 6) + 900
     bright = cfa.bright(
-        replace(frame, black=black), slice(0, 4), slice(0, 4), gains=np.ones(3), ratio=1, contract=contract_for("xtrans")
+        replace(frame, black=black),
+        slice(0, 4),
+        slice(0, 4),
+        gains=np.ones(3),
+        ratio=1,
+        contract=contract_for("xtrans"),
     )
     expected = cfa.pack(np.tile((1000 - black) / (16383 - black), (2, 2)), "xtrans9")
     assert np.allclose(bright, expected, atol=1e-6)

@@ -106,7 +106,13 @@ def test_tiles_of_the_shipped_networks_show_nowhere(networks, write_dng, kind):
     bright = partial(cfa.bright, frame, gains=np.ones(3), ratio=50, contract=network.contract)
     counts = []
     whole, tiled = (
-        tiles.run(network.run, bright, size=size, contract=network.contract, memory=memory, on_tile=lambda done, _: counts.append(done)
+        tiles.run(
+            network.run,
+            bright,
+            size=size,
+            contract=network.contract,
+            memory=memory,
+            on_tile=lambda done, _: counts.append(done),
         )
         for memory in (10**9, 15_000_000)
     )
@@ -118,9 +124,7 @@ def test_no_denoising_is_the_plain_demosaic(networks, frame):
     blended = pipeline.expose(frame, networks["bayer"], replace(PLAIN, denoise=0.0, bits=16)).picture
     contract = networks["bayer"].contract
     height, width = cfa.packed_size(frame, contract)
-    bright = cfa.bright(
-        frame, slice(0, height), slice(0, width), gains=np.ones(3), ratio=20, contract=contract
-    )
+    bright = cfa.bright(frame, slice(0, height), slice(0, width), gains=np.ones(3), ratio=20, contract=contract)
     plain = cfa.demosaic(bright, "bayer4").clip(0, 1)[:, :120, :160]
     shown = np.where(plain <= 0.0031308, 12.92 * plain, 1.055 * np.maximum(plain, 1e-9) ** (1 / 2.4) - 0.055)
     assert np.abs(blended / 65535 - shown.transpose(1, 2, 0)).max() < 2e-4

@@ -56,7 +56,11 @@ def test_what_is_amplified_again_is_the_reference_under_noise(packing):
 def test_photos_too_small_for_a_crop_are_refused(photos):
     with pytest.raises(SettingsError, match="too small for crops of 480"):
         simulate.example(
-            simulate.load_photos(photos), [noise.camera("nikond850")], np.random.default_rng(0), packing="bayer4", size=480
+            simulate.load_photos(photos),
+            [noise.camera("nikond850")],
+            np.random.default_rng(0),
+            packing="bayer4",
+            size=480,
         )
 
 

@@ -15,7 +15,9 @@ def blur(bright: np.ndarray) -> np.ndarray:
     plane = bright[0]
     padded = np.pad(plane, REACH)
     mean = sum(
-        padded[i : i + plane.shape[0], j : j + plane.shape[1]] for i in range(2 * REACH + 1) for j in range(2 * REACH + 1)
+        padded[i : i + plane.shape[0], j : j + plane.shape[1]]
+        for i in range(2 * REACH + 1)
+        for j in range(2 * REACH + 1)
     )
     return np.repeat(np.repeat(mean[None] / (2 * REACH + 1) ** 2, 2, 1), 2, 2).repeat(3, 0).astype(np.float32)
 

@@ -74,9 +74,7 @@ class Progress:
     """dB on the validation crops, where it was just measured."""
 
 
-def train(
-    plan: Plan, run: Path, *, threads: int, every: int, on_progress: Callable[[Progress], None]
-) -> Path:
+def train(plan: Plan, run: Path, *, threads: int, every: int, on_progress: Callable[[Progress], None]) -> Path:
     """Train as planned, resuming what `run` holds; return the finished ONNX.
 
     `every`: steps between validations; each also writes a checkpoint. Raises SettingsError on a plan
@@ -91,7 +89,9 @@ def train(
     network = NETWORKS[plan.network](plan.packing)
     multiple = simulate.sites_multiple(plan.packing, network.multiples[plan.packing])
     if plan.crop % multiple:
-        raise SettingsError(f"crop {plan.crop}: must be a multiple of {multiple} sites for {plan.network} {plan.packing}")
+        raise SettingsError(
+            f"crop {plan.crop}: must be a multiple of {multiple} sites for {plan.network} {plan.packing}"
+        )
     if plan.init:
         export.load_weights(network, Path(plan.init))
     network.to(device, memory_format=torch.channels_last)  # a tenth faster on the CPU
@@ -139,7 +139,9 @@ def _keep_plan(plan: Plan, file: Path) -> None:
         kept = json.loads(file.read_text())
         changed = [k for k, v in json.loads(json.dumps(asdict(plan))).items() if k != "steps" and kept.get(k) != v]
         if changed:
-            raise SettingsError(f"{file}: this run was planned with another {', '.join(changed)}; choose another folder")
+            raise SettingsError(
+                f"{file}: this run was planned with another {', '.join(changed)}; choose another folder"
+            )
     file.write_text(json.dumps(asdict(plan), indent=1) + "\n")
 
 
@@ -231,18 +233,24 @@ def _export(plan: Plan, average: dict[str, Tensor], run: Path, state: dict[str, 
     )
 
 
-def _save(run: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer, state: dict) -> None:
+def _save(
+    run: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer, state: dict
+) -> None:
     """Write weights, then progress, each by rename, so that a kill leaves the old or the new checkpoint."""
     tensors = {f"weights.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in average.items()}
     for i, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, run / "checkpoint.part", metadata={"state": json.dumps(state)})
+    save_file(
+        {k: v.contiguous() for k, v in tensors.items()}, run / "checkpoint.part", metadata={"state": json.dumps(state)}
+    )
     (run / "checkpoint.part").replace(run / "checkpoint.safetensors")
     (run / "checkpoint.json").write_text(json.dumps(state) + "\n")
 
 
-def _resume(run: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, float]:
+def _resume(
+    run: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer
+) -> dict[str, float]:
     file = run / "checkpoint.safetensors"
     if not file.exists():
         return {"step": 0, "cpu_hours": 0.0, "psnr": 0.0}

@@ -175,7 +175,10 @@ def _virtual_mosaic() -> Tensor:
     weight = torch.zeros(72, 36, 3, 3)
     wanted = [(site.top, site.left, (0, 1, 2, 1)[site.channel]) for site in cfa.BAYER4]
     wanted += [(site.top, site.left, (1, 0, 1, 2)[site.channel]) for site in cfa.BAYER4]
-    real = {(s.top, s.left): (s.channel * 4 + s.row * 2 + s.col, int(cfa.CELL["xtrans"][s.top, s.left])) for s in cfa.XTRANS9}
+    real = {
+        (s.top, s.left): (s.channel * 4 + s.row * 2 + s.col, int(cfa.CELL["xtrans"][s.top, s.left]))
+        for s in cfa.XTRANS9
+    }
     for channel, (top, left, colour) in enumerate(wanted):
         for cell_row in range(3):
             for cell_col in range(3):
