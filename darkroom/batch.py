@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from darkroom import __version__, exif, image, model, pipeline, raw
-from darkroom.errors import DarkroomError, OutputError, told
+from darkroom.errors import DarkroomError, told
 from darkroom.frame import CFA, Frame
 from darkroom.jobs import Batch, Job, Target
 from darkroom.model import Model
@@ -193,7 +193,7 @@ def _write(work: _Unwritten) -> tuple[Result, bool]:
     started = time.perf_counter()
     path, developed = work.target.path, work.developed
     try:
-        _make_folder(path.parent)
+        image.make_folder(path.parent)
         image.write(developed.picture, path, exif=work.exif, overwrite=work.target.overwrite)
     except Exception as error:
         return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
@@ -210,14 +210,6 @@ def _write(work: _Unwritten) -> tuple[Result, bool]:
         notes=developed.notes,
     )
     return result, False
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{folder}: cannot be made ({reason}); choose another folder with -o") from error
 
 
 def _failed(path: Path, error: Exception, pictures: int = 1) -> Result:

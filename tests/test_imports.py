@@ -20,6 +20,7 @@ LIBRARIES = {
     "rawpy": ("darkroom.libraw", "darkroom.evaluate"),  # the program of the decoder's process; the baseline to beat
     "onnxruntime": ("darkroom.model",),
     "imagecodecs": ("darkroom.image",),
+    "isal": ("darkroom.image",),
     "imageio": ("darkroom.image", "darkroom.train.simulate", "darkroom.evaluate"),
     "tifffile": ("darkroom.image",),
     # Not to write pictures: training reads photos, the evaluation too, and the demo draws its scene.

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from darkroom.cli import options
-from darkroom.errors import OutputError
 
 RATIO = 200
 """How much too dark the scene is photographed."""
@@ -50,7 +49,7 @@ def demo(
     settings = pipeline.Settings(amp=amplifier.parse(amp))
     photo, picture, both = (output / name for name in ("demo.dng", "demo.png", "demo-before-after.png"))
     network = models.load(models.find(model or models.default("bayer")), device=device)
-    _make(output)
+    image.make_folder(output)
     _photograph(photo)
     frame = raw.read(photo)
     after = pipeline.expose(frame, network, settings)
@@ -66,14 +65,6 @@ def demo(
     ):
         print(f"{what}:", file=sys.stderr)
         print(path, flush=True)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{folder}: cannot be made ({reason}); choose another folder with -o") from error
 
 
 def _photograph(path: Path) -> None:
