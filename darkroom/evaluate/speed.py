@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ TIMES = 3
 """Runs of each measurement, of which the best or the median counts."""
 WATCHED = 0.005
 """Seconds between two looks at a process's memory."""
+WATCHABLE = Path("/proc/self/statm").exists()
+"""Other systems than Linux do not tell a process's memory so plainly; there it is left out."""
 TEXTURE = 1024
 """Pixels along a side of the texture that the scene repeats."""
 BAND = 256
@@ -94,7 +96,7 @@ def figures(plan: Plan, on_step: Callable[[str], None]) -> Iterator[Figure]:
             if "develop" in plan.groups:
                 on_step(f"developing {size:g} MP")
                 yield from _develop(photo, network, size)
-            if "memory" in plan.groups:
+            if "memory" in plan.groups and WATCHABLE:
                 on_step(f"watching the memory at {size:g} MP")
                 yield _memory(photo, network, size)
         size, photo = plan.megapixels[0], photos[0]
@@ -264,15 +266,16 @@ def _timed(command: Sequence[str]) -> float:
 def peak_memory(command: Sequence[str]) -> int:
     """Run a program and watch it and all that it starts: bytes resident at the worst moment, shared pages counted each time.
 
-    Needs Linux's /proc. Raises DarkroomError where the program fails.
+    Only where WATCHABLE. Raises DarkroomError where the program fails.
     """
     peak = 0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    with TemporaryFile("w+", errors="replace") as said, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process:
         while process.poll() is None:
             peak = max(peak, sum(_resident(pid) for pid in _family(process.pid)))
             time.sleep(WATCHED)
         if process.returncode:
-            raise DarkroomError(_failure(command, process.returncode, process.stderr.read()))
+            said.seek(0)
+            raise DarkroomError(_failure(command, process.returncode, said.read()))
     return peak
 
 

@@ -1,0 +1,113 @@
+"""What a photographer has without a network: the same dark raw, amplified and rendered by LibRaw, and denoised by BM3D.
+
+Frame, ratio -> (H, W, 3) float32 in [0, 1], sRGB-encoded, of the visible window.
+
+Outside the decoder's process this is the only import of rawpy: it renders files that were written here.
+
+BM3D (Dabov et al. 2007; Mäkinen et al. 2020) is Tampere University's own package `bm3d`, free for non-commercial use only.
+"""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom import dng
+from darkroom.errors import SettingsError
+from darkroom.evaluate import metrics
+from darkroom.frame import CELL, Frame
+
+Picture = NDArray[np.float32]
+
+BLACK, WHITE = 1 << 15, (1 << 16) - 1
+"""DN of black and white in the amplified mosaic: noise stays unclipped down to a light of -1."""
+
+SIGMAS = (0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
+"""Standard deviations that BM3D may be told, of the sRGB-encoded picture in [0, 1]; x100 mostly wants the third, x300 the last two."""
+
+
+XTRANS_SIDE = 512
+"""Pixels: LibRaw refuses to interpolate X-Trans pictures with a shorter side (TS in its xtrans_demosaic.cpp)."""
+
+
+def libraw(frame: Frame, ratio: float) -> Picture:
+    """Amplify the mosaic in floating point and let LibRaw render it plainly.
+
+    Camera white balance, LibRaw's default demosaic, no automatic brightness, sRGB curve, not turned. LibRaw clips below black before it
+    demosaics, as it does with any raw. Raises SettingsError for an X-Trans frame too small for it.
+    """
+    import rawpy
+
+    height, width = frame.visible.height, frame.visible.width
+    if frame.cfa == "xtrans" and min(height, width) < XTRANS_SIDE:
+        raise SettingsError(
+            f"libraw: cannot interpolate X-Trans of {height}x{width}; use photos and a crop of at least {XTRANS_SIDE} a side"
+        )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "bright.dng"
+        write_bright(frame, ratio, path)
+        with rawpy.imread(str(path)) as raw:
+            picture = raw.postprocess(
+                use_camera_wb=True,
+                no_auto_bright=True,
+                adjust_maximum_thr=0.0,  # else white becomes the brightest site, and the picture brighter
+                gamma=(2.4, 12.92),
+                output_bps=16,
+                user_flip=0,
+            )
+    return picture.astype(np.float32) / np.float32(65535)
+
+
+def write_bright(frame: Frame, ratio: float, path: Path) -> None:
+    """Write the visible mosaic, amplified and clipped above, as a 16-bit DNG of the same phase, gains and matrix."""
+    window, cell = frame.visible, len(CELL[frame.cfa])
+    height, width = frame.mosaic.shape
+    black = np.tile(frame.black, (-(-height // cell), -(-width // cell)))[:height, :width]
+    light = (frame.mosaic - black) * (np.float32(ratio) / (np.float32(frame.white) - black))
+    bright = np.clip(np.rint(light * np.float32(WHITE - BLACK) + np.float32(BLACK)), 0, WHITE).astype(np.uint16)
+    dng.write(
+        path,
+        bright[window.top : window.top + window.height, window.left : window.left + window.width],
+        cfa=frame.cfa,
+        phase=(window.top % cell, window.left % cell),
+        black=BLACK,
+        white=WHITE,
+        white_balance=frame.white_balance,
+        camera_to_srgb=frame.camera_to_srgb,
+    )
+
+
+def bm3d(noisy: Picture, photo: Picture) -> tuple[Picture, float]:
+    """Denoise with the best of `SIGMAS`: what comes nearest to the photo, and its sigma.
+
+    That choice needs the photo, so it flatters BM3D. The PSNR rises to one peak over sigma, and each try costs a core many seconds:
+    so the search starts at twice the noisy picture's error and climbs. Raises SettingsError where the package is missing.
+    """
+    try:
+        from bm3d import bm3d_rgb
+    except ImportError:
+        raise SettingsError(
+            "bm3d: not installed; `pip install 'darkroom[bm3d]'`, for non-commercial use only by its licence"
+        ) from None
+
+    @cache
+    def tried(index: int) -> tuple[float, Picture]:
+        picture = np.clip(bm3d_rgb(noisy, SIGMAS[index]), 0, 1).astype(np.float32)
+        return metrics.psnr(picture, photo), picture
+
+    start = 2 * np.sqrt(np.mean(np.square(noisy - photo)))
+    best = int(np.argmin(abs(np.log(SIGMAS) - np.log(max(start, SIGMAS[0])))))
+    for step in (1, -1):
+        while 0 <= best + step < len(SIGMAS) and tried(best + step)[0] > tried(best)[0]:
+            best += step
+    return tried(best)[1], SIGMAS[best]
+
+
+def decode(path: Path) -> NDArray[np.uint16]:
+    """Decode a raw file in this process, without the protection of `raw.read`: what that costs is measured against this."""
+    import rawpy
+
+    with rawpy.imread(str(path)) as raw:
+        return raw.raw_image_visible.copy()
