@@ -80,6 +80,7 @@ class Refusal:
 Canvas = Callable[[Facts], NDArray[np.uint16]]
 """Gives the (H, W) array or view to read the visible mosaic into, once its size is known; may raise RawError."""
 
+
 def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[Facts, NDArray[np.uint16]] | Refusal:
     """Decode a file into the array that `canvas` gives.
 

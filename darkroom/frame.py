@@ -26,9 +26,7 @@ XTRANS = np.array(
 
 CELL = {"bayer": BAYER, "xtrans": XTRANS}
 
-SRGB_TO_XYZ = np.array(
-    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
-)
+SRGB_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 """Linear sRGB -> CIE XYZ (D65), the figures dcraw and LibRaw use."""
 
 

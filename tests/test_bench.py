@@ -34,13 +34,16 @@ def test_decoding_here_and_apart_gives_the_same(tmp_path):
 @LINUX
 def test_memory_is_that_of_all_processes_together():
     child = "import time; held = bytearray(60_000_000); held[::4096] = bytes(len(held[::4096])); time.sleep(0.5)"
-    both = f"import subprocess, sys; started = subprocess.Popen([sys.executable, '-c', {child!r}]); {child}; started.wait()"
+    start = f"import subprocess, sys; started = subprocess.Popen([sys.executable, '-c', {child!r}])"
+    both = f"{start}; {child}; started.wait()"
     alone, together = (speed.peak_memory([sys.executable, "-c", program]) for program in (child, both))
     assert 60e6 < alone < 110e6 < 120e6 < together
 
 
 def test_a_program_that_fails_is_named():
-    with pytest.raises(DarkroomError, match=r"ended with 3 and said: no such thing; run it by hand: .* -c import sys") as failure:
+    with pytest.raises(
+        DarkroomError, match=r"ended with 3 and said: no such thing; run it by hand: .* -c import sys"
+    ) as failure:
         speed._timed([sys.executable, "-c", "import sys; print('x\\nno such thing', file=sys.stderr); sys.exit(3)"])
     assert "\n" not in str(failure.value)
 
@@ -51,10 +54,20 @@ def test_the_command_measures_everything_that_was_asked_for(run, tmp_path):  # n
     code, out, err = run("bench", "--megapixels", "0.05", "--files", "2", "--model", network, "--json")
     figures = {entries["name"]: entries for entries in map(json.loads, out.splitlines())}
     assert code == 0 and "bench: developing 0.05 MP" in err
-    words = ("whole process, best", "network alone", "everything but", "peak memory", "a folder of 2", "isolating", "raw.read")
+    words = (
+        "whole process, best",
+        "network alone",
+        "everything but",
+        "peak memory",
+        "a folder of 2",
+        "isolating",
+        "raw.read",
+    )
     for word in words:
         assert [name for name in figures if word in name], word
-    assert all(np.isfinite(entries["value"]) and entries["cores"] >= 1 and entries["cpu"] for entries in figures.values())
+    assert all(
+        np.isfinite(entries["value"]) and entries["cores"] >= 1 and entries["cpu"] for entries in figures.values()
+    )
 
 
 def test_the_command_prints_a_table_of_what_was_asked_for_only(run, tmp_path):  # noqa: F811

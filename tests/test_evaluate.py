@@ -21,7 +21,8 @@ from darkroom.frame import CELL, Exposure, Frame, Window
 
 
 def write_network(path: Path, pool: int) -> Path:
-    """A Bayer network that averages over `pool` x `pool` packed pixels, shows each as 2 x 2, and knows roughly the sRGB curve."""
+    """A Bayer network that averages over `pool` x `pool` packed pixels, shows each as 2 x 2, and knows roughly the sRGB
+    curve."""
     weights = np.zeros((12, 4, 1, 1), np.float32)
     weights[0:4, 0] = weights[8:12, 2] = 1
     weights[4:8, 1] = weights[4:8, 3] = 0.5
@@ -103,7 +104,9 @@ def test_every_ratio_meets_every_camera_and_every_phase(photos):
     for ratio in simulated.RATIOS:
         those = [case for case in cases if case.ratio == ratio]
         assert [case.photo.name for case in those] == sorted(path.name for path in photos.iterdir())
-        assert {(case.camera, case.phase) for case in those} == {(c, p) for c in simulated.CAMERAS for p in simulated.PHASES}
+        assert {(case.camera, case.phase) for case in those} == {
+            (c, p) for c in simulated.CAMERAS for p in simulated.PHASES
+        }
 
 
 def test_what_is_drawn_stays_within_its_limits(photos):
@@ -207,7 +210,9 @@ def test_libraw_gives_a_clear_photo_back(cfa, phase, height, width):
 
 def test_xtrans_too_small_for_libraw_is_refused():
     frame, _ = clear_frame("xtrans", (0, 0), 511, 600)
-    with pytest.raises(SettingsError, match="libraw: cannot interpolate X-Trans of 511x600; use photos and a crop of at least 512"):
+    with pytest.raises(
+        SettingsError, match="libraw: cannot interpolate X-Trans of 511x600; use photos and a crop of at least 512"
+    ):
         baselines.libraw(frame, 1.0)
 
 
@@ -239,7 +244,9 @@ def test_bm3d_keeps_the_best_of_its_sigmas(monkeypatch):
 def test_without_bm3d_the_message_says_where_it_is_and_its_licence(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
     picture = np.zeros((16, 16, 3), np.float32)
-    with pytest.raises(SettingsError, match=r"bm3d: not installed; `pip install 'darkroom\[bm3d\]'`, for non-commercial use"):
+    with pytest.raises(
+        SettingsError, match=r"bm3d: not installed; `pip install 'darkroom\[bm3d\]'`, for non-commercial use"
+    ):
         baselines.bm3d(picture, picture)
 
 
@@ -281,7 +288,9 @@ def test_means_are_taken_over_the_photos_at_each_ratio():
 
 
 def test_means_over_different_raws_are_refused():
-    with pytest.raises(SettingsError, match="m: scored on 1 dark raws of 1024x1536 that are not the 2 of n; use the same photos"):
+    with pytest.raises(
+        SettingsError, match="m: scored on 1 dark raws of 1024x1536 that are not the 2 of n; use the same photos"
+    ):
         report.tables([made_up("n", 100, 20), made_up("n", 250, 20), made_up("m", 100, 20)])
     with pytest.raises(SettingsError, match="n: scored twice on one dark raw; leave one run out"):
         report.tables([made_up("n", 100, 20), made_up("n", 100, 21)])
@@ -295,7 +304,9 @@ def test_scores_survive_their_files(tmp_path):
     with (tmp_path / "s.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["psnr"]) for row in rows] == [20.123456789012345, inf] and rows[0]["system"] == "n"
-    with pytest.raises(OutputError, match=r"s.csv: cannot be written \(no such file or directory\); choose another file"):
+    with pytest.raises(
+        OutputError, match=r"s.csv: cannot be written \(no such file or directory\); choose another file"
+    ):
         report.write_csv(found, tmp_path / "missing" / "s.csv")
 
 
@@ -338,7 +349,9 @@ def test_the_command_prints_a_table_and_keeps_what_it_is_told_to(run, photos, tm
 
 
 def test_the_command_measures_the_automatic_ratio(run, photos):
-    code, out, _ = run("evaluate", "--amplifier", photos, "--ratios", "50", "--cameras", "sonya7s2,canon5d4", "--amp", "50")
+    code, out, _ = run(
+        "evaluate", "--amplifier", photos, "--ratios", "50", "--cameras", "sonya7s2,canon5d4", "--amp", "50"
+    )
     assert code == 0 and "on 6 dark raws (bayer)" in out
     assert [line.split() for line in out.splitlines()[2:]] == [
         [name, "0.00", "0.00", "+0.00"] for name in ("all", "x50", "sonya7s2", "canon5d4")
@@ -351,13 +364,19 @@ def test_the_command_measures_the_automatic_ratio(run, photos):
         ((), "nothing to score on; give --simulate PHOTOS"),
         (("--simulate", "PHOTOS"), "nothing to score; name a network, or --baselines libraw"),
         (("--simulate", "EMPTY", "--baselines", "libraw"), "holds no photo; name a folder of clean JPEG or PNG photos"),
-        (("--simulate", "BROKEN", "--baselines", "libraw"), "a.png: no photo that can be read (UnidentifiedImageError)"),
+        (
+            ("--simulate", "BROKEN", "--baselines", "libraw"),
+            "a.png: no photo that can be read (UnidentifiedImageError)",
+        ),
         (("--simulate", "PHOTOS", "--baselines", "magic"), "magic: no such baseline; known are libraw, bm3d"),
         (("--simulate", "PHOTOS", "--baselines", "libraw", "--cameras", "leica"), "leica: no such camera; known are"),
         (("--simulate", "PHOTOS", "--baselines", "libraw", "--ratios", "0"), "ratios 0: must all be above 0"),
         (("--simulate", "PHOTOS", "--baselines", "libraw", "--ratios", "many"), "--ratios many: are no numbers"),
         (("--simulate", "PHOTOS", "--baselines", "libraw", "--crop", "9"), "--crop 9: is no size; give height x width"),
-        (("--simulate", "PHOTOS", "--baselines", "libraw", "-o", "PHOTOS"), "already exists and is not empty; name a new folder"),
+        (
+            ("--simulate", "PHOTOS", "--baselines", "libraw", "-o", "PHOTOS"),
+            "already exists and is not empty; name a new folder",
+        ),
         (("--simulate", "PHOTOS", "missing"), "missing: no such network"),
         (("--simulate", "PHOTOS", "--amplifier", "PHOTOS"), "--amplifier: stands alone"),
     ],

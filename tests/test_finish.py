@@ -53,10 +53,15 @@ def whole_dehaze(picture):
     height, width = inverted.shape[:2]
 
     def windows(plane, reach, reduce):
-        return np.array([
-            [reduce(plane[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]) for x in range(width)]
-            for y in range(height)
-        ])
+        return np.array(
+            [
+                [
+                    reduce(plane[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1])
+                    for x in range(width)
+                ]
+                for y in range(height)
+            ]
+        )
 
     dark = windows(inverted.min(axis=2), 7, np.min).ravel()
     air = inverted.reshape(-1, 3)[np.argsort(dark)[-max(1, int(dark.size * 1e-3)) :]].mean(axis=0)

@@ -22,8 +22,8 @@ def bench(
 ) -> None:
     """Measure seconds and megabytes of darkroom on this machine.
 
-    It draws dark raw photos into a temporary folder and runs `darkroom develop` on them from outside. Memory is that of all
-    processes of a run together. Other raw developers are timed on the same photo where they are installed.
+    It draws dark raw photos into a temporary folder and runs `darkroom develop` on them from outside. Memory is that of
+    all processes of a run together. Other raw developers are timed on the same photo where they are installed.
 
     \b
     Example:

@@ -19,20 +19,26 @@ T = TypeVar("T")
 
 def evaluate(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODELS]...", help="Networks: shipped names or .onnx files.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[MODELS]...", help="Networks: shipped names or .onnx files.", show_default=False),
     ] = None,
     simulate: Annotated[
         Path | None, typer.Option(metavar="PHOTOS", help="Score on dark raws made from this folder of clean photos.")
     ] = None,
     amplifier: Annotated[
-        Path | None, typer.Option(metavar="PHOTOS", help="Instead, compare the ratio --amp finds in such raws with the true one.")
+        Path | None,
+        typer.Option(metavar="PHOTOS", help="Instead, compare the ratio --amp finds in such raws with the true one."),
     ] = None,
     ratios: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Ratios. [default: 100,250,300; for --amplifier 50,100,200,300]")
+        str | None,
+        typer.Option(metavar="N,N,...", help="Ratios. [default: 100,250,300; for --amplifier 50,100,200,300]"),
     ] = None,
     cameras: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="Cameras whose noise to use. [default: sonya7s2,nikond850,canon5d4; for --amplifier all]"),
+        typer.Option(
+            metavar="A,B,...",
+            help="Cameras whose noise to use. [default: sonya7s2,nikond850,canon5d4; for --amplifier all]",
+        ),
     ] = None,
     cfa: Annotated[
         Literal["bayer", "xtrans"] | None, typer.Option(help="Sensor to simulate. [default: the networks', else bayer]")
@@ -44,11 +50,14 @@ def evaluate(
         typer.Option(metavar="PX", min=32, help="Score all once more on so small a centre. [default: with bm3d, 384]"),
     ] = None,
     merge: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Add the scores of an earlier run's --json.", show_default=False)
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Add the scores of an earlier run's --json.", show_default=False),
     ] = None,
     amp: options.Amp = "auto",
     device: options.Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line a score; the tables go to stderr.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line a score; the tables go to stderr.")
+    ] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one row a score.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Keep the pictures in this new folder.")
@@ -56,8 +65,9 @@ def evaluate(
 ) -> None:
     """Score networks on dark raws of known light.
 
-    Clean photos are made into dark raw files with the noise of calibrated sensors, developed at the true ratio, and compared with the
-    photos: PSNR in dB and SSIM, the means over all photos at each ratio. The same command gives the same figures.
+    Clean photos are made into dark raw files with the noise of calibrated sensors, developed at the true ratio, and
+    compared with the photos: PSNR in dB and SSIM, the means over all photos at each ratio. The same command gives the
+    same figures.
 
     \b
     Example:
@@ -116,13 +126,19 @@ def _scored(
     kinds = (cfa,) if cfa else tuple(dict.fromkeys(network.contract.cfa for network in networks.values())) or ("bayer",)
     for kind in kinds:
         fitting = networks if cfa else {name: each for name, each in networks.items() if each.contract.cfa == kind}
-        cases = simulated.cases(photos, ratios=ratios or simulated.RATIOS, cameras=cameras or simulated.CAMERAS, cfa=kind)
+        cases = simulated.cases(
+            photos, ratios=ratios or simulated.RATIOS, cameras=cameras or simulated.CAMERAS, cfa=kind
+        )
         made = score.scores(cases, fitting, baselines, crop=crop, centre=centre, pictures=pictures)
-        each = (len(fitting) + ("libraw" in baselines)) * (2 if centre or "bm3d" in baselines else 1) + ("bm3d" in baselines)
+        each = (len(fitting) + ("libraw" in baselines)) * (2 if centre or "bm3d" in baselines else 1) + (
+            "bm3d" in baselines
+        )
         yield from _watched(made, kind, len(cases) * each)
 
 
-def _ratios(photos: Path, amp: str, ratios: tuple[float, ...], cameras: tuple[str, ...], cfa: Literal["bayer", "xtrans"]) -> None:
+def _ratios(
+    photos: Path, amp: str, ratios: tuple[float, ...], cameras: tuple[str, ...], cfa: Literal["bayer", "xtrans"]
+) -> None:
     """Print how far the ratio that `amp` finds is off, by ratio and by camera."""
     from darkroom import amplifier
     from darkroom.evaluate import ratios as measure
@@ -194,7 +210,9 @@ def _new_folder(path: Path | None) -> Path | None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be made ({(error.strerror or '').lower()}); choose another folder") from error
+        raise SettingsError(
+            f"{path}: cannot be made ({(error.strerror or '').lower()}); choose another folder"
+        ) from error
     return path
 
 

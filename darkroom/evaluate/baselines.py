@@ -4,7 +4,8 @@ Frame, ratio -> (H, W, 3) float32 in [0, 1], sRGB-encoded, of the visible window
 
 Outside the decoder's process this is the only import of rawpy: it renders files that were written here.
 
-BM3D (Dabov et al. 2007; Mäkinen et al. 2020) is Tampere University's own package `bm3d`, free for non-commercial use only.
+BM3D (Dabov et al. 2007; Mäkinen et al. 2020) is Tampere University's own package `bm3d`, free for non-commercial use
+only.
 """
 
 from functools import cache
@@ -25,7 +26,7 @@ BLACK, WHITE = 1 << 15, (1 << 16) - 1
 """DN of black and white in the amplified mosaic: noise stays unclipped down to a light of -1."""
 
 SIGMAS = (0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
-"""Standard deviations that BM3D may be told, of the sRGB-encoded picture in [0, 1]; x100 mostly wants the third, x300 the last two."""
+"""Noise that BM3D may be told of, sd of the sRGB-encoded picture in [0, 1]; x100 wants the third, x300 the last."""
 
 
 XTRANS_SIDE = 512
@@ -35,15 +36,16 @@ XTRANS_SIDE = 512
 def libraw(frame: Frame, ratio: float) -> Picture:
     """Amplify the mosaic in floating point and let LibRaw render it plainly.
 
-    Camera white balance, LibRaw's default demosaic, no automatic brightness, sRGB curve, not turned. LibRaw clips below black before it
-    demosaics, as it does with any raw. Raises SettingsError for an X-Trans frame too small for it.
+    Camera white balance, LibRaw's default demosaic, no automatic brightness, sRGB curve, not turned. LibRaw clips below
+    black before it demosaics, as it does with any raw. Raises SettingsError for an X-Trans frame too small for it.
     """
     import rawpy
 
     height, width = frame.visible.height, frame.visible.width
     if frame.cfa == "xtrans" and min(height, width) < XTRANS_SIDE:
         raise SettingsError(
-            f"libraw: cannot interpolate X-Trans of {height}x{width}; use photos and a crop of at least {XTRANS_SIDE} a side"
+            f"libraw: cannot interpolate X-Trans of {height}x{width}; "
+            f"use photos and a crop of at least {XTRANS_SIDE} a side"
         )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bright.dng"
@@ -82,8 +84,9 @@ def write_bright(frame: Frame, ratio: float, path: Path) -> None:
 def bm3d(noisy: Picture, photo: Picture) -> tuple[Picture, float]:
     """Denoise with the best of `SIGMAS`: what comes nearest to the photo, and its sigma.
 
-    That choice needs the photo, so it flatters BM3D. The PSNR rises to one peak over sigma, and each try costs a core many seconds:
-    so the search starts at twice the noisy picture's error and climbs. Raises SettingsError where the package is missing.
+    That choice needs the photo, so it flatters BM3D. The PSNR rises to one peak over sigma, and each try costs a core
+    many seconds: so the search starts at twice the noisy picture's error and climbs. Raises SettingsError where the
+    package is missing.
     """
     try:
         from bm3d import bm3d_rgb
@@ -106,7 +109,7 @@ def bm3d(noisy: Picture, photo: Picture) -> tuple[Picture, float]:
 
 
 def decode(path: Path) -> NDArray[np.uint16]:
-    """Decode a raw file in this process, without the protection of `raw.read`: what that costs is measured against this."""
+    """Decode a raw file in this process, unprotected, to measure what the protection of `raw.read` costs."""
     import rawpy
 
     with rawpy.imread(str(path)) as raw:

@@ -51,7 +51,10 @@ class Summary:
 def estimates(
     photos: Path, amp: Amp, *, ratios: Sequence[float] = RATIOS, cameras: Sequence[str] = CAMERAS, cfa: CFA = "bayer"
 ) -> Iterator[Estimate]:
-    """Let `amp` find the ratio of every photo, taken too dark by every camera at every ratio. Raises SettingsError as `cases` does."""
+    """Let `amp` find the ratio of every photo, taken too dark by every camera at every ratio.
+
+    Raises SettingsError as `cases` does.
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "dark.dng"
         for camera in cameras:

@@ -39,7 +39,10 @@ class Table:
 
 
 def tables(scores: Sequence[Score]) -> list[Table]:
-    """Average over the photos. Raises SettingsError where two systems did not develop the same dark raws, or one did twice."""
+    """Average over the photos.
+
+    Raises SettingsError where two systems did not develop the same dark raws, or one did twice.
+    """
     return [
         _table([score for score in scores if (score.cfa, score.window) == kind], *kind)
         for kind in dict.fromkeys((score.cfa, score.window) for score in scores)
@@ -55,8 +58,8 @@ def _table(scores: Sequence[Score], cfa: str, window: str) -> Table:
             raise SettingsError(f"{system}: scored twice on one dark raw; leave one run out")
         if raws[system] != raws[systems[0]]:
             raise SettingsError(
-                f"{system}: scored on {len(raws[system])} dark raws of {window} that are not the {len(raws[systems[0]])} of "
-                f"{systems[0]}; use the same photos, ratios, cameras and crops for both"
+                f"{system}: scored on {len(raws[system])} dark raws of {window} that are not "
+                f"the {len(raws[systems[0]])} of {systems[0]}; use the same photos, ratios, cameras and crops for both"
             )
     rows = tuple((system, tuple(_mean(scores, system, ratio) for ratio in ratios)) for system in systems)
     return Table(cfa, window, len({score.photo for score in scores}), ratios, rows)
@@ -82,13 +85,17 @@ def read(path: Path) -> list[Score]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({type(error).__name__}); give what `darkroom evaluate --json` printed") from None
+        raise SettingsError(
+            f"{path}: cannot be read ({type(error).__name__}); give what `darkroom evaluate --json` printed"
+        ) from None
     scores = []
     for number, line in enumerate(lines, 1):
         try:
             scores.append(Score(**json.loads(line)))
         except (ValueError, TypeError):
-            raise SettingsError(f"{path}: line {number} is no score; give what `darkroom evaluate --json` printed") from None
+            raise SettingsError(
+                f"{path}: line {number} is no score; give what `darkroom evaluate --json` printed"
+            ) from None
     return scores
 
 
@@ -100,4 +107,6 @@ def write_csv(scores: Iterable[Score], path: Path) -> None:
             table.writeheader()
             table.writerows(asdict(score) for score in scores)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({(error.strerror or '').lower()}); choose another file") from error
+        raise OutputError(
+            f"{path}: cannot be written ({(error.strerror or '').lower()}); choose another file"
+        ) from error

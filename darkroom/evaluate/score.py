@@ -2,7 +2,8 @@
 
 cases -> for each case, system and window one Score
 
-The dark raw is a real DNG that goes through `raw.read` and `pipeline.expose` like any photo: at its true ratio, unfinished, 16 bit.
+The dark raw is a real DNG that goes through `raw.read` and `pipeline.expose` like any photo: at its true ratio,
+unfinished, 16 bit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,9 +60,9 @@ def scores(
 ) -> Iterator[Score]:
     """Record, develop and score every case.
 
-    networks: by the name to show. names: baselines. centre: pixels along a side of the middle on which everything is scored once
-    more; BM3D, where asked for, works on nothing else. pictures: a folder to keep every picture and photo in, as PNG. Raises
-    SettingsError for an unknown baseline.
+    networks: by the name to show. names: baselines. centre: pixels along a side of the middle on which everything is
+    scored once more; BM3D, where asked for, works on nothing else. pictures: a folder to keep every picture and photo
+    in, as PNG. Raises SettingsError for an unknown baseline.
     """
     unknown = sorted(set(names) - set(BASELINES))
     if unknown:
@@ -99,7 +100,10 @@ def _frame(case: Case, photo: NDArray[np.uint8]) -> Frame:
 
 
 def _pictures(frame: Frame, ratio: float, networks: Mapping[str, Model], names: Sequence[str]) -> dict[str, Picture]:
-    """Develop a frame by every system, LibRaw first; (H, W, 3) in [0, 1] each. BM3D needs LibRaw's, asked for or not."""
+    """Develop a frame by every system, LibRaw first;
+
+    (H, W, 3) in [0, 1] each. BM3D needs LibRaw's, asked for or not.
+    """
     made = {"libraw": baselines.libraw(frame, ratio)} if names else {}
     settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:.9g}"), bits=16)
     for name, network in networks.items():

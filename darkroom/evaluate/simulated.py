@@ -2,8 +2,8 @@
 
 (H, W, 3) uint8 sRGB photo -> (H, W) DN -> a DNG, too dark by the ratio, with the noise of a calibrated sensor.
 
-The photo's linear light is taken as white-balanced camera RGB, its colour matrix as identity. Every random number comes from the
-photo's name and the ratio, so a case is the same in every run, with whatever others it is run.
+The photo's linear light is taken as white-balanced camera RGB, its colour matrix as identity. Every random number comes
+from the photo's name and the ratio, so a case is the same in every run, with whatever others it is run.
 """
 
 from collections.abc import Sequence
@@ -57,15 +57,17 @@ def cases(
 ) -> list[Case]:
     """Plan the bench over every JPEG or PNG of a folder, by name.
 
-    Cameras and phases go in turn, shifted by one with each ratio, so that every ratio meets them all. Raises SettingsError for a
-    folder without photos, an unknown camera, or a ratio that is not positive.
+    Cameras and phases go in turn, shifted by one with each ratio, so that every ratio meets them all. Raises
+    SettingsError for a folder without photos, an unknown camera, or a ratio that is not positive.
     """
     names = sorted(path for path in photos.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not names:
         raise SettingsError(f"{photos}: holds no photo; name a folder of clean JPEG or PNG photos")
     known = [noise.camera(name) for name in cameras]
     if not ratios or min(ratios) <= 0:
-        raise SettingsError(f"ratios {', '.join(f'{ratio:g}' for ratio in ratios)}: must all be above 0; try 100,250,300")
+        raise SettingsError(
+            f"ratios {', '.join(f'{ratio:g}' for ratio in ratios)}: must all be above 0; try 100,250,300"
+        )
     return [
         _case(photo, ratio, known[(row + column) % len(known)], cfa, PHASES[(row + column) % len(PHASES)])
         for row, photo in enumerate(names)
@@ -97,7 +99,9 @@ def read_photo(path: Path, crop: tuple[int, int] = CROP) -> NDArray[np.uint8]:
             left, top = (photo.width - width) // 2, (photo.height - height) // 2
             return np.asarray(photo.crop((left, top, left + width, top + height)).convert("RGB"))
     except OSError as error:  # Pillow's own error is one, too
-        raise SettingsError(f"{path}: no photo that can be read ({type(error).__name__}); take it out of the folder") from None
+        raise SettingsError(
+            f"{path}: no photo that can be read ({type(error).__name__}); take it out of the folder"
+        ) from None
 
 
 def record(case: Case, photo: NDArray[np.uint8]) -> NDArray[np.uint16]:

@@ -2,7 +2,8 @@
 
 megapixels -> one Figure after another
 
-The photos are uncompressed Bayer DNGs of a drawn scene at x200, so that decoding is as cheap as it gets and the rest stands out.
+The photos are uncompressed Bayer DNGs of a drawn scene at x200, so that decoding is as cheap as it gets and the rest
+stands out.
 """
 
 import json
@@ -81,7 +82,10 @@ class Plan:
 
 
 def figures(plan: Plan, on_step: Callable[[str], None]) -> Iterator[Figure]:
-    """Measure what is planned; `on_step` hears what comes next. Raises SettingsError for an unknown group, DarkroomError where a run fails."""
+    """Measure what is planned;
+
+    `on_step` hears what comes next. Raises SettingsError for an unknown group, DarkroomError where a run fails.
+    """
     unknown = sorted(set(plan.groups) - set(GROUPS))
     if unknown:
         raise SettingsError(f"{unknown[0]}: nothing that can be measured; known are {', '.join(GROUPS)}")
@@ -116,14 +120,16 @@ def machine() -> Machine:
     cpu = platform.processor() or platform.machine()
     listing = Path("/proc/cpuinfo")
     if listing.exists():
-        models = [line.partition(":")[2].strip() for line in listing.read_text().splitlines() if line.startswith("model name")]
+        models = [
+            line.partition(":")[2].strip() for line in listing.read_text().splitlines() if line.startswith("model name")
+        ]
         cpu = models[0] if models else cpu
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(cpu, cores, f"{platform.system()}, Python {platform.python_version()}")
 
 
 def write_photo(path: Path, megapixels: float) -> None:
-    """Draw a scene of smooth light over fine and coarse texture, 3 x 2, and write it as a Bayer DNG too dark by RATIO."""
+    """Draw a scene of smooth light over fine and coarse texture, 3 x 2, and write a Bayer DNG too dark by RATIO."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5 / 2) * 2
     width = round(height * 0.75) * 2
     rng = np.random.default_rng(0)
@@ -141,7 +147,7 @@ def write_photo(path: Path, megapixels: float) -> None:
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a repeating square of white-balanced camera light with the 1/f spectrum of photographs: (TEXTURE, TEXTURE, 3) in [0, 1]."""
+    """Draw a repeating square with photographs' 1/f spectrum: (TEXTURE, TEXTURE, 3) camera light in [0, 1]."""
     frequency = np.hypot(np.fft.fftfreq(TEXTURE)[:, None], np.fft.rfftfreq(TEXTURE))
     frequency[0, 0] = np.inf
     planes = [np.fft.irfft2(np.fft.rfft2(rng.standard_normal((TEXTURE, TEXTURE))) / frequency) for _ in range(4)]
@@ -264,12 +270,16 @@ def _timed(command: Sequence[str]) -> float:
 
 
 def peak_memory(command: Sequence[str]) -> int:
-    """Run a program and watch it and all that it starts: bytes resident at the worst moment, shared pages counted each time.
+    """Run a program and watch it and all that it starts: bytes resident at the worst moment, shared pages counted each
+    time.
 
     Only where WATCHABLE. Raises DarkroomError where the program fails.
     """
     peak = 0
-    with TemporaryFile("w+", errors="replace") as said, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process:
+    with (
+        TemporaryFile("w+", errors="replace") as said,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process,
+    ):
         while process.poll() is None:
             peak = max(peak, sum(_resident(pid) for pid in _family(process.pid)))
             time.sleep(WATCHED)
