@@ -102,7 +102,7 @@ def run(
 
     @cache
     def load(name: str) -> Model:
-        return model.load(model.find(name), device=choice.device)
+        return model.load(model.find(name), device=choice.device, alone=batch.pictures == 1)
 
     def network(cfa: CFA) -> Model:
         return load(choice.name or model.default(cfa, choice.quality))

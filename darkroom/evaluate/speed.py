@@ -82,7 +82,7 @@ class Plan:
 
 
 def figures(plan: Plan, on_step: Callable[[str], None]) -> Iterator[Figure]:
-    """Measure what is planned;
+    """Measure what is planned.
 
     `on_step` hears what comes next. Raises SettingsError for an unknown group, DarkroomError where a run fails.
     """
