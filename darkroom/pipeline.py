@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -115,11 +115,6 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     if clipped > CLIPPED:
         notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
     return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
-
-
-def bracketed(settings: Settings, factor: float) -> Settings:
-    """The same settings, brighter by a factor."""
-    return replace(settings, bracket=settings.bracket * factor)
 
 
 def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[NDArray[np.float32], tuple[str, ...]]:
