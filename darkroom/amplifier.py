@@ -5,9 +5,9 @@ brings the mean of linear light to m, four times a well-exposed photo's; so `aut
 black stays negative in the mean: cut at 0, as the paper does, read noise alone would look like light, the more so the
 noisier the camera. `paper` is the formula as printed.
 
-Measured by `darkroom evaluate --amplifier` on 280 simulated frames of known ratio (five cameras, ratio 50-300, 14 photos
-that the calibration never saw): `auto` is off by 0.34 EV in the median and by under 0.95 EV on nine of ten; `paper`,
-held by the ceiling of 300, comes out 0.80 EV too bright.
+Measured by `darkroom evaluate --amplifier` on 280 simulated frames of known ratio (five cameras, ratio 50-300, 14
+photos that the calibration never saw): `auto` is off by 0.34 EV in the median and by under 0.95 EV on nine of ten;
+`paper`, held by the ceiling of 300, comes out 0.80 EV too bright.
 """
 
 from dataclasses import dataclass
