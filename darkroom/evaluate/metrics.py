@@ -1,12 +1,32 @@
 """Picture against the photo it was made from -> one number.
 
-(H, W, 3) float in [0, 1], sRGB-encoded, twice -> dB, or SSIM in [-1, 1].
+(H, W, 3) float in [0, 1], sRGB-encoded, twice -> dB, or a similarity in [-1, 1].
+
+NIQE needs no photo: lower is better, 0 the least. LPIPS, too, is lower for the better picture.
+
+What was published was measured on 8 bits: `psnr8` and `ssim8` as with scikit-image, `ssim_volume` as MATLAB's `ssim`
+does to an RGB picture, which is where the scores of SID's and RED's authors come from.
 """
 
+from collections.abc import Callable
 from math import inf, log10
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from darkroom.errors import SettingsError
+
+RADIUS, SIGMA = 5, 1.5
+"""Pixels: the Gaussian window of Wang et al. 2004, 11 taps a side."""
+C1, C2 = 0.01**2, 0.03**2
+"""Wang et al.'s K1 and K2, squared, for a data range of 1."""
+BAND = 256
+"""Rows of a volume at a time: 12 MP at once would take 3 GB."""
+EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the five scales of MS-SSIM, finest first (Wang, Simoncelli, Bovik 2003)."""
+GAMMAS = tuple(round(0.7 + 0.03 * i, 2) for i in range(21))
+"""Brightnesses of the reference that GT-GC accepts: 0.7 to 1.3 (RED, section 4.3)."""
 
 
 def psnr(picture: NDArray, photo: NDArray) -> float:
@@ -33,3 +53,149 @@ def ssim(picture: NDArray, photo: NDArray) -> float:
             data_range=1,
         )
     )
+
+
+def as_authors(picture: NDArray) -> NDArray[np.uint8]:
+    """Round to the 8 bits that authors saved before they measured: (H, W, 3) in [0, 1], clipped, -> 0..255.
+
+    Halves go up, as in SciPy's `toimage` of SID's code.
+    """
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def psnr8(picture: NDArray, photo: NDArray) -> float:
+    """`psnr` of both pictures rounded to 8 bits, in dB."""
+    return psnr(_levels(picture), _levels(photo))
+
+
+def ssim8(picture: NDArray, photo: NDArray) -> float:
+    """SSIM of both pictures rounded to 8 bits, channel by channel.
+
+    scikit-image's with the settings of the widely quoted measurement of SID's weights (cydonia999): Gaussian window of
+    sigma 1.5, `use_sample_covariance` False, data range 255.
+    """
+    from skimage.metrics import structural_similarity
+
+    return float(
+        structural_similarity(
+            as_authors(photo),
+            as_authors(picture),
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=255,
+        )
+    )
+
+
+def ssim_volume(picture: NDArray, photo: NDArray) -> float:
+    """SSIM of both pictures rounded to 8 bits, as MATLAB's `ssim` works it out for an RGB array.
+
+    It takes the array for a volume of three slices and blurs across the colours too, borders repeated outward, and
+    averages to the very edge.
+    """
+    taps = _taps()
+    # The same 11 taps across three colours, the outer two repeated: which colour each tap falls on.
+    across = np.zeros((3, 3))
+    for colour in range(3):
+        np.add.at(across[colour], np.clip(np.arange(colour - RADIUS, colour + RADIUS + 1), 0, 2), taps)
+
+    def blur(planes: NDArray) -> NDArray:
+        return np.tensordot(across, np.stack([_blurred(plane)[RADIUS:-RADIUS] for plane in planes]), 1)
+
+    border = ((0, 0), (RADIUS, RADIUS), (0, 0))
+    x, y = (np.pad(as_authors(each).transpose(2, 0, 1), border, mode="edge") for each in (picture, photo))
+    total = 0.0
+    for top in range(0, picture.shape[0], BAND):
+        rows = slice(top, top + BAND + 2 * RADIUS)
+        luminance, contrast = _compared(x[:, rows] / 255, y[:, rows] / 255, blur)
+        total += np.sum(luminance * contrast)
+    return float(total / picture.size)
+
+
+def ms_ssim(picture: NDArray, reference: NDArray) -> float:
+    """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003): the mean over channels.
+
+    Only pixels whose window lies inside count; a scale whose contrast is negative on the mean makes its channel 0, as
+    in pytorch-msssim. Raises SettingsError where a side has fewer than 161 pixels.
+    """
+    least = 2 * RADIUS * 2 ** (len(EXPONENTS) - 1) + 1
+    if min(picture.shape[:2]) < least:
+        raise SettingsError(
+            f"ms-ssim: the picture is {picture.shape[0]}x{picture.shape[1]}, and five scales need {least} a side; "
+            "measure a larger one, or leave it out"
+        )
+
+    def inside(plane: NDArray) -> NDArray:
+        return _blurred(plane)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+
+    channels = []
+    for channel in range(picture.shape[2]):
+        x, y = (each[..., channel].astype(np.float64) for each in (picture, reference))
+        product = 1.0
+        for i, exponent in enumerate(EXPONENTS):
+            if i:
+                x, y = _halved(x), _halved(y)
+            luminance, contrast = _compared(x, y, inside)
+            product *= max(0, np.mean(contrast if i < len(EXPONENTS) - 1 else luminance * contrast)) ** exponent
+        channels.append(product)
+    return float(np.mean(channels))
+
+
+def gt_gc(picture: NDArray, reference: NDArray, metric: Callable[[NDArray, NDArray], float]) -> tuple[float, float]:
+    """Score the picture against the brightness of the reference that suits it best (RED, table 2: "GT-GC").
+
+    metric: one of this module's whose larger value is the better. Returns the best score over GAMMAS of
+    reference ** gamma, and that gamma.
+    """
+    return max((metric(picture, np.clip(reference, 0, 1) ** np.float32(gamma)), gamma) for gamma in GAMMAS)
+
+
+def niqe(picture: NDArray, *, model: Path | None = None) -> float:
+    """Naturalness (Mittal, Soundararajan, Bovik 2013); lower is better.
+
+    model: the statistics of clean photos, as `darkroom.evaluate.niqe.save` writes them; ours where none is named. See
+    there for what is raised and when there is no number.
+    """
+    from darkroom.evaluate import niqe as natural
+
+    return natural.score(picture, natural.load(model or natural.OURS))
+
+
+def lpips(picture: NDArray, reference: NDArray, weights: Path) -> float:
+    """Perceptual distance (Zhang et al. 2018) by the networks of a file; see `darkroom.evaluate.lpips`."""
+    from darkroom.evaluate.lpips import distance
+
+    return distance(picture, reference, weights)
+
+
+def _levels(picture: NDArray) -> NDArray[np.float64]:
+    return as_authors(picture) / 255
+
+
+def _taps() -> NDArray[np.float64]:
+    taps = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
+    return taps / taps.sum()
+
+
+def _blurred(plane: NDArray) -> NDArray:
+    """Blur (H, W), its borders repeated outward."""
+    from scipy.ndimage import correlate1d
+
+    return correlate1d(correlate1d(plane, _taps(), 0, mode="nearest"), _taps(), 1, mode="nearest")
+
+
+def _compared(x: NDArray, y: NDArray, blur: Callable[[NDArray], NDArray]) -> tuple[NDArray, NDArray]:
+    """SSIM's luminance, and its contrast times structure, at each place that `blur` returns."""
+    mean, wanted = blur(x), blur(y)
+    product, squares = mean * wanted, mean**2 + wanted**2
+    covariance = blur(x * y) - product
+    variances = blur(x**2 + y**2) - squares
+    return (2 * product + C1) / (squares + C1), (2 * covariance + C2) / (variances + C2)
+
+
+def _halved(plane: NDArray) -> NDArray:
+    """Average 2 x 2 pixels; an odd last row or column counts twice, as in the authors' symmetric border."""
+    plane = np.pad(plane, [(0, length % 2) for length in plane.shape], mode="edge")
+    return (plane[::2, ::2] + plane[1::2, ::2] + plane[::2, 1::2] + plane[1::2, 1::2]) / 4

@@ -1,0 +1,175 @@
+"""What a network is told to make small: a weighted sum of the papers' losses.
+
+output (N, 3, H, W), reference (N, 3, H, W) in [0, 1], sRGB-encoded -> a scalar; 0 where the two are equal.
+
+    l1, l2          mean absolute, mean squared error                                    SID
+    ssim            1 - SSIM, the mean over the pixels whose window lies inside          SID's row 5
+    ms_ssim         1 - MS-SSIM, the five scales weighed as Wang et al. measured         RED
+    ms_ssim_even    1 - MS-SSIM, the five scales weighed alike                           Zamir, equation 7
+    vgg             mean squared difference of VGG-16's relu2_2                          Zamir, equation 8
+
+The output may leave [0, 1]. Everything is worked out in float32, inside autocast too.
+"""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darkroom.errors import SettingsError
+
+TERMS = ("l1", "l2", "ssim", "ms_ssim", "ms_ssim_even", "vgg")
+
+TAPS = 11
+SIGMA = 1.5
+"""Pixels: the Gaussian window of Wang et al. 2004."""
+C1, C2 = 0.01**2, 0.03**2
+"""Wang et al.'s K1 and K2, squared, for a data range of 1."""
+SCALES = {
+    "ms_ssim": (0.0448, 0.2856, 0.3001, 0.2363, 0.1333),  # Wang et al. 2003
+    "ms_ssim_even": (1.0, 1.0, 1.0, 1.0, 1.0),  # "for convenience", Zamir et al.; they leave the number of scales open
+}
+"""Exponent of each scale, finest first; the coarsest also holds the luminance."""
+FLOOR = 0.01
+"""Contrast of a scale, or its SSIM for the coarsest, below which it is bent to stay above 0."""
+
+
+def build(terms: dict[str, float], *, vgg: Path | None = None) -> nn.Module:
+    """Make `loss(output, reference) -> scalar` of TERMS with their weights.
+
+    vgg: the file of VGG-16's weights, as `vgg.load` takes it; read only where the terms ask for it. RED is
+    {l1: 0.8, ms_ssim: 0.2}; Zamir, with alpha 0.9 and beta 0.99, {l1: 0.891, ms_ssim: 0.009, vgg: 0.1}. Raises
+    SettingsError for no term, an unknown one, a weight that is no number above 0, or missing VGG weights; calling the
+    loss raises it for pictures smaller than `least_crop`.
+    """
+    return Loss(terms, _features(vgg) if "vgg" in _checked(terms) else None)
+
+
+def least_crop(terms: dict[str, float]) -> int:
+    """Say how many pixels a side the pictures of these terms must have."""
+    return max(_LEAST.get(name, 1) for name in _checked(terms))
+
+
+class Loss(nn.Module):
+    """A weighted sum of terms; `features` turns (N, 3, H, W) into what the term `vgg` compares."""
+
+    def __init__(self, terms: dict[str, float], features: nn.Module | None):
+        super().__init__()
+        self.terms = _checked(terms)
+        self.features = features
+        self.least = least_crop(terms)
+
+    def forward(self, output: Tensor, reference: Tensor) -> Tensor:
+        if min(output.shape[-2:]) < self.least:
+            height, width = output.shape[-2:]
+            raise SettingsError(
+                f"crop: the output is {height}x{width}, and {', '.join(self.terms)} needs {self.least} a side; "
+                "train on larger crops"
+            )
+        with torch.autocast(output.device.type, enabled=False):
+            output, reference = output.float(), reference.float()
+            return sum(weight * self._term(name, output, reference) for name, weight in self.terms.items())
+
+    def _term(self, name: str, output: Tensor, reference: Tensor) -> Tensor:
+        match name:
+            case "l1":
+                return F.l1_loss(output, reference)
+            case "l2":
+                return F.mse_loss(output, reference)
+            case "ssim":
+                return 1 - ssim(output, reference).mean()
+            case "vgg":
+                with torch.no_grad():
+                    wanted = self.features(reference)
+                return F.mse_loss(self.features(output), wanted)
+            case _:
+                return 1 - ms_ssim(output, reference, SCALES[name]).mean()
+
+
+def ssim(output: Tensor, reference: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) of (N, 3, H, W), H and W at least 11: (N, 3), a mean over pixels."""
+    luminance, contrast = _compared(output, reference)
+    return (luminance * contrast).mean((-2, -1))
+
+
+def ms_ssim(output: Tensor, reference: Tensor, exponents: tuple[float, ...]) -> Tensor:
+    """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003) of (N, 3, H, W): (N, 3).
+
+    A contrast that is negative on the mean has no fractional power, and 0 has one of infinite slope: other
+    implementations cut it off at 0, where the gradient of every scale dies with it. Here a hyperbola takes over below
+    FLOOR, so that the loss still falls towards contrast of the right sign.
+    """
+    product = output.new_ones(output.shape[:2])
+    for i, exponent in enumerate(exponents):
+        if i:
+            output, reference = _halved(output), _halved(reference)
+        luminance, contrast = _compared(output, reference)
+        value = (luminance * contrast if i == len(exponents) - 1 else contrast).mean((-2, -1))
+        product = product * _positive(value) ** exponent
+    return product
+
+
+def _positive(value: Tensor) -> Tensor:
+    """Leave what is above FLOOR; bend the rest, in one smooth and rising line, to stay above 0."""
+    return torch.where(value > FLOOR, value, FLOOR**2 / (2 * FLOOR - value.clamp(max=FLOOR)))
+
+
+def _compared(output: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM's luminance and its contrast times structure, (N, 3, H - 10, W - 10) each."""
+    mean, wanted = _blurred(output), _blurred(reference)
+    product, squares = mean * wanted, mean**2 + wanted**2
+    covariance = _blurred(output * reference) - product
+    variances = _blurred(output**2 + reference**2) - squares
+    return (2 * product + C1) / (squares + C1), (2 * covariance + C2) / (variances + C2)
+
+
+def _blurred(picture: Tensor) -> Tensor:
+    """Blur where the whole window lies inside: (N, 3, H, W) -> (N, 3, H - 10, W - 10).
+
+    As two banded matrices: five times as fast on the CPU as 11-tap convolutions of single channels, and CUDA by default
+    multiplies matrices in full float32, convolutions in TF32, whose ten bits leave nothing of a variance.
+    """
+    height, width = picture.shape[-2:]
+    return _window(height, picture.device) @ (picture @ _window(width, picture.device).T)
+
+
+@cache
+def _window(length: int, device: torch.device) -> Tensor:
+    """The Gaussian window at each place where it fits, (length - 10, length)."""
+    with torch.inference_mode(False):  # or a loss first used while validating could not be trained with
+        taps = torch.exp(-((torch.arange(TAPS, dtype=torch.float64) - TAPS // 2) ** 2) / (2 * SIGMA**2))
+        rows = torch.zeros(length - TAPS + 1, length, dtype=torch.float64)
+        for i, tap in enumerate(taps / taps.sum()):
+            rows.diagonal(i).fill_(tap)
+        return rows.to(device, torch.float32)
+
+
+def _halved(picture: Tensor) -> Tensor:
+    """Average 2 x 2 pixels; an odd last row or column counts twice, as in the authors' symmetric border."""
+    height, width = picture.shape[-2:]
+    if height % 2 or width % 2:
+        picture = F.pad(picture, (0, width % 2, 0, height % 2), mode="replicate")
+    return F.avg_pool2d(picture, 2)
+
+
+_LEAST = {"vgg": 2, "ssim": TAPS} | {name: (TAPS - 1) * 2 ** (len(SCALES[name]) - 1) + 1 for name in SCALES}
+
+
+def _checked(terms: dict[str, float]) -> dict[str, float]:
+    if not terms:
+        raise SettingsError(f"loss: no term; give a weight to some of {', '.join(TERMS)}")
+    for name, weight in terms.items():
+        if name not in TERMS:
+            raise SettingsError(f"loss: {name} is no term; known are {', '.join(TERMS)}")
+        if not 0 < weight < math.inf:
+            raise SettingsError(f"loss: {name} has the weight {weight:g}; give it one above 0, or leave it out")
+    return dict(terms)
+
+
+def _features(file: Path | None) -> nn.Module:
+    from darkroom.train import vgg
+
+    return vgg.load(file)
