@@ -1,6 +1,6 @@
 """Mosaic <-> packed light: black level, white balance, ratio and packing in one pass.
 
-    (H, W) DN  ->  (C, H/s, W/s) bright        Bayer: C = 4, s = 2; X-Trans: C = 9, s = 3
+    (H, W) DN  ->  (C, H/s, W/s) bright        Bayer: C = 4, s = 2; X-Trans: C = 9, s = 3; more in `Contract.packing`
 
 Light is 0 at the black level and 1 where the sensor saturates. The mosaic starts at the canonical
 phase (raw.read sees to that), so no function here knows about phases.
@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.contract import Contract, Packing
+from darkroom.contract import KIND, PIXEL, PLANES, Contract, Packing
+from darkroom.errors import SettingsError
 from darkroom.frame import CELL, Frame
 
 Array = NDArray[np.float32]
@@ -48,9 +49,39 @@ XTRANS9 = tuple(
     for spot, (top, left) in enumerate(spots)
 )
 
-SITES: dict[Packing, tuple[Site, ...]] = {"bayer4": BAYER4, "xtrans9": XTRANS9}
-PIXEL: dict[Packing, int] = {"bayer4": 2, "xtrans9": 3}
-"""Photosites along one side of a packed pixel."""
+BAYER3 = tuple(Site(top, left, int(colour), top, left) for (top, left), colour in np.ndenumerate(CELL["bayer"]))
+XTRANS36 = tuple(Site(top, left, 6 * top + left, 0, 0) for top, left in np.ndindex(6, 6))
+
+SITES: dict[Packing, tuple[Site, ...]] = {
+    "bayer4": BAYER4,
+    "xtrans9": XTRANS9,
+    "bayer3": BAYER3,
+    "xtrans36": XTRANS36,
+}
+"""Every packing of a mosaic; srgb3 is a picture."""
+
+LAYOUTS: dict[str, dict[str, Packing]] = {
+    "bayer": {"packed": "bayer4", "masked": "bayer3", "srgb": "srgb3"},
+    "xtrans": {"packed": "xtrans9", "packed36": "xtrans36", "srgb": "srgb3"},
+}
+"""CFA -> what SID's Table 3 calls the arrangement of its data -> packing."""
+
+NEAR = {"bayer": (1.0, 2.0, 1.0), "xtrans": (1.0, 2.0, 3.0, 2.0, 1.0)}
+"""Weights of the plain demosaic along one axis."""
+
+
+def packing(kind: str, layout: str) -> Packing:
+    """Name the packing that arranges the data of a CFA in a layout.
+
+    Raises SettingsError where the CFA has no such layout.
+
+    >>> packing("bayer", "masked")
+    'bayer3'
+    """
+    known = LAYOUTS[kind]
+    if layout not in known:
+        raise SettingsError(f"layout {layout}: {kind} sensors have none such; choose {', '.join(known)}")
+    return known[layout]
 
 
 def sample(rgb: NDArray, cfa: str) -> NDArray:
@@ -71,11 +102,11 @@ def pack(mosaic: NDArray, packing: Packing) -> NDArray:
     >>> pack(np.array([[1, 2], [3, 4]]), "bayer4")[:, 0, 0].tolist()  # clockwise
     [1, 2, 4, 3]
     """
-    sites, pixel = SITES[packing], PIXEL[packing]
+    pixel = PIXEL[packing]
     period, across = _period(packing)
     height, width = mosaic.shape
-    packed = np.empty((1 + max(s.channel for s in sites), height // pixel, width // pixel), mosaic.dtype)
-    for s in sites:
+    packed = _planes(packing, height // pixel, width // pixel, mosaic.dtype)
+    for s in SITES[packing]:
         packed[s.channel, s.row :: across, s.col :: across] = mosaic[s.top :: period, s.left :: period]
     return packed
 
@@ -103,22 +134,22 @@ def bright(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: flo
     `rows` and `cols` are in packed pixels and start on a CFA cell; where they reach past the mosaic
     it is continued by its own cells, mirrored. Returns (C, h, w) = light x gain x ratio, clipped
     above at 1, noise below black left negative; for networks of input "sensor" no gain is applied
-    and the lower clip is 0, as SID has it.
+    and the lower clip is 0, as SID has it; for those of input "srgb" it is `developed`.
     """
     packing = contract.packing
+    if packing == "srgb3":
+        return _picture(frame, rows, cols, gains=gains, ratio=ratio)
     pixel, (period, across) = PIXEL[packing], _period(packing)
     mosaic = _window(
         frame.mosaic, slice(rows.start * pixel, rows.stop * pixel), slice(cols.start * pixel, cols.stop * pixel), period
     )
+    packed = _planes(packing, rows.stop - rows.start, cols.stop - cols.start, np.float32)
     balance = gains if contract.input == "balanced" else np.ones(3)
-    channels = 1 + max(s.channel for s in SITES[packing])
-    packed = np.empty((channels, rows.stop - rows.start, cols.stop - cols.start), np.float32)
     for s in SITES[packing]:
-        black = float(frame.black[s.top, s.left])
-        scale = float(balance[CELL[frame.cfa][s.top, s.left]]) * ratio / (frame.white - black)
         plane = packed[s.channel, s.row :: across, s.col :: across]
-        np.multiply(mosaic[s.top :: period, s.left :: period], np.float32(scale), out=plane, casting="same_kind")
-        plane -= np.float32(black * scale)
+        _amplify(
+            mosaic[s.top :: period, s.left :: period], plane, (s.top, s.left), frame=frame, gains=balance, ratio=ratio
+        )
     np.minimum(packed, 1, out=packed)
     if contract.input == "sensor":
         np.maximum(packed, 0, out=packed)
@@ -151,11 +182,72 @@ def demosaic(packed: Array, packing: Packing) -> Array:
     The weights fall off linearly over one Bayer cell, which for Bayer is the bilinear demosaic;
     X-Trans needs one site more.
     """
-    mosaic = unpack(packed, packing)
-    cell = CELL[packing.rstrip("0123456789")]
+    return _interpolate(unpack(packed, packing), KIND[packing])
+
+
+def developed(light: Array, kind: str, camera_to_srgb: NDArray) -> Array:
+    """Develop plainly, without a network: demosaic, colour matrix, sRGB curve.
+
+    (H, W) light, balanced, amplified and clipped above at 1, from the start of a CFA cell -> (3, H, W) sRGB in [0, 1].
+    It is what networks of input "srgb" are given: the traditional pipeline of SID's Table 3, row 3.
+    """
+    picture = coloured(_interpolate(light, kind), camera_to_srgb)
+    return _encoded(np.clip(picture, 0, 1, out=picture))
+
+
+def coloured(camera: Array, matrix: NDArray) -> Array:
+    """Take linear camera RGB (3, H, W) to another space by a (3, 3) matrix.
+
+    Not by `@`, whose rounding depends on the size of the array: tiles would differ from the whole.
+    """
+    colour = np.empty_like(camera)
+    for plane, (red, green, blue) in zip(colour, np.asarray(matrix, np.float32), strict=True):
+        plane[:] = red * camera[0] + green * camera[1] + blue * camera[2]
+    return colour
+
+
+def _period(packing: Packing) -> tuple[int, int]:
+    period = len(CELL[KIND[packing]])
+    return period, period // PIXEL[packing]
+
+
+def _planes(packing: Packing, height: int, width: int, dtype: np.dtype | type) -> NDArray:
+    """Room for packed light; a masked packing leaves most of it at 0."""
+    empty = np.zeros if packing == "bayer3" else np.empty
+    return empty((PLANES[packing], height, width), dtype)
+
+
+def _amplify(
+    sites: NDArray, plane: Array, spot: tuple[int, int], *, frame: Frame, gains: NDArray, ratio: float
+) -> None:
+    """Write the light x gain x ratio of one site of the cell into `plane`."""
+    black = float(frame.black[spot])
+    scale = float(gains[CELL[frame.cfa][spot]]) * ratio / (frame.white - black)
+    np.multiply(sites, np.float32(scale), out=plane, casting="same_kind")
+    plane -= np.float32(black * scale)
+
+
+def _picture(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: float) -> Array:
+    """Develop a window plainly: (3, h, w), made from as much more of the mosaic as the demosaic sees."""
+    period, reach = len(CELL[frame.cfa]), len(NEAR[frame.cfa]) // 2
+    tall, wide = (
+        slice((span.start - reach) // period * period, -(-(span.stop + reach) // period) * period)
+        for span in (rows, cols)
+    )
+    mosaic = _window(frame.mosaic, tall, wide, period)
+    light = np.empty(mosaic.shape, np.float32)
+    for spot in np.ndindex(period, period):
+        cell = np.s_[spot[0] :: period, spot[1] :: period]
+        _amplify(mosaic[cell], light[cell], spot, frame=frame, gains=gains, ratio=ratio)
+    picture = developed(np.minimum(light, 1, out=light), frame.cfa, frame.camera_to_srgb)
+    top, left = rows.start - tall.start, cols.start - wide.start
+    return np.ascontiguousarray(picture[:, top : top + rows.stop - rows.start, left : left + cols.stop - cols.start])
+
+
+def _interpolate(mosaic: Array, kind: str) -> Array:
+    cell, kernel = CELL[kind], NEAR[kind]
     height, width = mosaic.shape
     colour = np.tile(cell, (height // len(cell), width // len(cell)))
-    kernel = {"bayer4": (1.0, 2.0, 1.0), "xtrans9": (1.0, 2.0, 3.0, 2.0, 1.0)}[packing]
     planes = np.empty((3, height, width), np.float32)
     for channel in range(3):
         mask = (colour == channel).astype(np.float32)
@@ -163,15 +255,15 @@ def demosaic(packed: Array, packing: Packing) -> Array:
     return planes
 
 
-def _period(packing: Packing) -> tuple[int, int]:
-    period = len(CELL[packing.rstrip("0123456789")])
-    return period, period // PIXEL[packing]
+def _encoded(light: Array) -> Array:
+    """The sRGB transfer curve (IEC 61966-2-1) over [0, 1]; `finish` has its own, which stages do not share."""
+    steep = np.float32(1.055) * np.maximum(light, np.float32(0.0031308)) ** np.float32(1 / 2.4) - np.float32(0.055)
+    return np.where(light <= np.float32(0.0031308), np.float32(12.92) * light, steep)
 
 
 def _window(mosaic: NDArray, rows: slice, cols: slice, period: int) -> NDArray:
-    inside = mosaic[rows.start : min(rows.stop, mosaic.shape[0]), cols.start : min(cols.stop, mosaic.shape[1])]
-    if inside.shape == (rows.stop - rows.start, cols.stop - cols.start):
-        return inside
+    if rows.start >= 0 and cols.start >= 0 and rows.stop <= mosaic.shape[0] and cols.stop <= mosaic.shape[1]:
+        return mosaic[rows, cols]
     return mosaic[np.ix_(_mirror(rows, mosaic.shape[0], period), _mirror(cols, mosaic.shape[1], period))]
 
 
@@ -182,7 +274,7 @@ def _mirror(span: slice, length: int, period: int) -> NDArray[np.intp]:
     last = length // period - 1  # the last whole cell
     folded = cell % max(2 * last, 1)
     folded = np.minimum(folded, 2 * last - folded)
-    return np.where(index < length, index, folded * period + site)
+    return np.where((index >= 0) & (index < length), index, folded * period + site)
 
 
 def _blur(plane: Array, kernel: tuple[float, ...]) -> Array:

@@ -3,7 +3,8 @@
 Two kinds of network exist. One with `output` "camera" takes white-balanced light and gives
 white-balanced camera RGB under the sRGB curve; colour comes afterwards from the file's own
 calibration, so it serves any camera. One with `output` "srgb" takes light as the sensor gave it
-and gives the finished picture: the systems of the papers, which learn one camera's colour.
+and gives the finished picture: the systems of the papers, which learn one camera's colour. Or it
+takes a picture that was plainly developed and gives a better one (`input` "srgb").
 """
 
 import json
@@ -15,9 +16,20 @@ from darkroom.errors import ModelError
 KEY = "darkroom"
 """The ONNX metadata entry that holds the contract."""
 
-Packing = Literal["bayer4", "xtrans9"]
-Input = Literal["balanced", "sensor"]
+Packing = Literal["bayer4", "xtrans9", "bayer3", "xtrans36", "srgb3"]
+Input = Literal["balanced", "sensor", "srgb"]
 Output = Literal["camera", "srgb"]
+
+PLANES: dict[Packing, int] = {"bayer4": 4, "xtrans9": 9, "bayer3": 3, "xtrans36": 36, "srgb3": 3}
+"""Channels that a network is given."""
+PIXEL: dict[Packing, int] = {"bayer4": 2, "xtrans9": 3, "bayer3": 1, "xtrans36": 6, "srgb3": 1}
+"""Photosites along one side of a packed pixel."""
+KIND: dict[Packing, str] = {
+    "bayer4": "bayer", "xtrans9": "xtrans", "bayer3": "bayer", "xtrans36": "xtrans", "srgb3": "",
+}  # fmt: skip
+"""The CFA it is for; "" for any."""
+WHOLE: dict[Packing, int] = {"bayer4": 1, "xtrans9": 2, "bayer3": 2, "xtrans36": 1, "srgb3": 1}
+"""Packed pixels along one side of a CFA cell: a tile must start on one."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,13 @@ class Contract:
     name: str
     version: int
     packing: Packing
-    """bayer4: (4, H/2, W/2) in the order R G B G, clockwise. xtrans9: (9, H/3, W/3). Both as SID packs."""
+    """What the network is given, of a mosaic of H x W sites.
+
+    bayer4: (4, H/2, W/2) in the order R G B G, clockwise. xtrans9: (9, H/3, W/3). Both as SID packs.
+    bayer3: (3, H, W), each colour at its own sites, 0 elsewhere (SID's "masked").
+    xtrans36: (36, H/6, W/6), every site of the cell a channel, in raster order.
+    srgb3: (3, H, W), the picture that `input` "srgb" names, of any CFA.
+    """
     scale: int
     """Output pixels per packed pixel along one axis."""
     halo: int
@@ -37,7 +55,8 @@ class Contract:
     max_ratio: float
     """The largest ratio the network was trained for."""
     input: Input
-    """balanced: light x white balance x ratio, negatives kept, clipped above 1. sensor: light x ratio, in [0, 1]."""
+    """balanced: light x white balance x ratio, negatives kept, clipped above 1. sensor: light x ratio, in [0, 1].
+    srgb: balanced, then plainly demosaiced and brought to sRGB by the file's own matrix, in [0, 1]."""
     output: Output
     """camera: white-balanced camera RGB under the sRGB curve, in [0, 1]. srgb: the finished picture, in [0, 1]."""
     pixel_bytes: int
@@ -48,7 +67,8 @@ class Contract:
 
     @property
     def cfa(self) -> str:
-        return self.packing.rstrip("0123456789")
+        """What sensors it is for: bayer, xtrans, or nothing where it takes the picture of any."""
+        return KIND[self.packing]
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -85,4 +105,15 @@ def from_json(text: str, file: str) -> Contract:
         raise ModelError(f"{file}: contract holds a size that is not positive; export it again")
     if contract.halo % contract.multiple:
         raise ModelError(f"{file}: halo {contract.halo} is no multiple of {contract.multiple}; export it again")
+    if contract.multiple % WHOLE[contract.packing]:
+        raise ModelError(
+            f"{file}: multiple {contract.multiple} is no whole CFA cell, {contract.packing} wants multiples of "
+            f"{WHOLE[contract.packing]}; export it again"
+        )
+    picture = contract.packing == "srgb3"
+    if picture != (contract.input == "srgb") or (picture and contract.output != "srgb"):
+        raise ModelError(
+            f"{file}: packing {contract.packing} with input {contract.input} and output {contract.output} "
+            "contradict each other; packing srgb3 goes with input and output srgb, and input srgb with nothing else"
+        )
     return contract

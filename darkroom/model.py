@@ -151,7 +151,7 @@ def _session(data: bytes, file: Path, provider: str, threads: int, alone: bool) 
 def _check_shapes(session: onnxruntime.InferenceSession, contract: Contract, file: Path) -> None:
     inputs = {i.name: i.shape for i in session.get_inputs()}
     outputs = {o.name: o.shape for o in session.get_outputs()}
-    channels = int("".join(c for c in contract.packing if c.isdigit()))
+    channels = contracts.PLANES[contract.packing]
     bright = inputs.get("bright", [])
     if len(inputs) != 1 or len(bright) != 4 or bright[1] != channels or "rgb" not in outputs:
         raise ModelError(

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from darkroom import amplifier, cfa, finish, raw, tiles
 from darkroom.amplifier import Amp
+from darkroom.contract import Contract
 from darkroom.errors import SettingsError
 from darkroom.finish import Look
 from darkroom.frame import Frame
 from darkroom.model import Model
+
+Array = NDArray[np.float32]
 
 MEMORY = 1_000_000_000
 """Bytes the whole process may use, unless told otherwise."""
@@ -38,7 +41,7 @@ class Settings:
     """Factor on the ratio: one of several brightnesses from one decode."""
     white_balance: WhiteBalance = "camera"
     denoise: float = 1.0
-    """0 the plainly demosaiced picture, 1 the network's."""
+    """0 the plainly developed picture, 1 the network's."""
     look: Look = field(default_factory=Look)
     bits: Literal[8, 16, 32] = 8
     memory: int = MEMORY
@@ -82,7 +85,7 @@ def develop(path: Path, model: Model, settings: Settings, on_tile: Callable[[int
 def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard) -> Developed:
     """Develop a decoded frame; `develop` without the reading."""
     contract = model.contract
-    if contract.cfa != frame.cfa:
+    if contract.cfa not in ("", frame.cfa):
         raise SettingsError(
             f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
         )
@@ -92,7 +95,7 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     clipped = amplifier.clipped(frame, gains, ratio)
     size = cfa.packed_size(frame, contract)
     rgb = tiles.run(
-        partial(_blended, model, settings.denoise),
+        partial(_blended, model, settings.denoise, partial(_plain, frame, gains, contract)),
         partial(cfa.bright, frame, gains=gains, ratio=ratio, contract=contract),
         size=size,
         contract=contract,
@@ -117,7 +120,7 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
 
 
-def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
     """White-balance gains, (3,) with green = 1, and a note where the choice could not be had."""
     if not isinstance(chosen, str):
         return np.array(chosen, np.float32) / np.float32(chosen[1]), ()
@@ -129,13 +132,24 @@ def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[NDArray[np.float32], tup
     return cfa.grey_world(frame), notes
 
 
-def _blended(model: Model, denoise: float, bright: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The network's output, mixed with the plainly demosaiced picture as far as `denoise` falls short of 1."""
+def _blended(model: Model, denoise: float, plain: Callable[[Array], Array], bright: Array) -> Array:
+    """The network's output, mixed with the plain picture as far as `denoise` falls short of 1."""
     output = model.run(bright)
     if denoise == 1:
         return output
-    plain = finish.linear_to_srgb(np.clip(cfa.demosaic(bright, model.contract.packing), 0, 1))
-    return np.float32(denoise) * output + np.float32(1 - denoise) * plain
+    return np.float32(denoise) * output + np.float32(1 - denoise) * plain(bright)
+
+
+def _plain(frame: Frame, gains: Array, contract: Contract, bright: Array) -> Array:
+    """What the network is given as a picture of the kind it returns: (C, h, w) bright -> (3, H, W) in [0, 1]."""
+    if contract.input == "srgb":
+        return bright
+    light = cfa.demosaic(bright, contract.packing)
+    if contract.input == "sensor":
+        light *= gains[:, None, None]
+    if contract.output == "srgb":
+        light = cfa.coloured(light, frame.camera_to_srgb)
+    return finish.linear_to_srgb(np.clip(light, 0, 1))
 
 
 def _tile_memory(frame: Frame, settings: Settings, sites: int) -> int:

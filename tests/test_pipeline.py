@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import rawpy
 from conftest import colours
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
+from test_cfa import EVERY, MATRIX, arranged, contract_for, frame_of
 from test_model import write_network
 
 import darkroom
 from darkroom import amplifier, cfa, model, pipeline, raw, tiles
+from darkroom.contract import KEY, PLANES, Contract
 from darkroom.errors import SettingsError
 from darkroom.finish import Look
 from darkroom.frame import Frame, Window
@@ -131,8 +136,6 @@ def test_no_denoising_is_the_plain_demosaic(networks, frame):
 
 
 def test_a_sensor_network_gets_sensor_light_and_keeps_its_colours(write_dng, tmp_path):
-    from test_cfa import contract_for
-
     promise = contract_for("bayer", input="sensor", output="srgb").to_json()
     network = model.load(write_network(tmp_path / "n.onnx", promise=promise), device="cpu")
     path = write_dng("dark.dng", dark(scene(64, 64), 20), white_balance=(2, 1, 1.5))
@@ -141,6 +144,106 @@ def test_a_sensor_network_gets_sensor_light_and_keeps_its_colours(write_dng, tmp
     light = (mosaic[::2, ::2].astype(np.float32) - 512) / (16383 - 512) * 20
     assert np.abs(developed.picture[::2, ::2, 0] / 65535 - light.clip(0, 1)).max() < 1e-3
     assert (developed.picture[..., 0] == developed.picture[..., 1]).all()
+
+
+def write_convolution(path: Path, promise: Contract, weights: np.ndarray | None = None) -> model.Model:
+    """A network of one 3 x 3 convolution, random if not given, for any packing: it sees one packed pixel around."""
+    channels, scale = PLANES[promise.packing], promise.scale
+    if weights is None:
+        weights = np.random.default_rng(0).normal(0, 0.5 / channels**0.5, (3 * scale**2, channels, 3, 3))
+    nodes = [
+        helper.make_node("Conv", ["bright", "weights"], ["planes"], pads=[1, 1, 1, 1]),
+        helper.make_node("DepthToSpace", ["planes"], ["large"], blocksize=scale, mode="CRD"),
+        helper.make_node("Clip", ["large", "low", "high"], ["rgb"]),
+    ]
+    constants = [
+        numpy_helper.from_array(weights.astype(np.float32), "weights"),
+        helper.make_tensor("low", TensorProto.FLOAT, [], [0.0]),
+        helper.make_tensor("high", TensorProto.FLOAT, [], [1.0]),
+    ]
+    bright = helper.make_tensor_value_info("bright", TensorProto.FLOAT, [1, channels, "h", "w"])
+    rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 3, "H", "W"])
+    graph = helper.make_graph(nodes, "convolution", [bright], [rgb], constants)
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    network.metadata_props.add(key=KEY, value=promise.to_json())
+    onnx.save(network, path)
+    return model.load(path, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def coloured() -> dict[str, Frame]:
+    """A dark frame of each CFA, of no even size, with a colour matrix and gains."""
+    return {kind: _coloured(kind) for kind in ("bayer", "xtrans")}
+
+
+def _coloured(kind: str) -> Frame:
+    return replace(frame_of(dark(scene(133, 175), 20, kind), kind), camera_to_srgb=MATRIX)
+
+
+@pytest.mark.parametrize("denoise", [1.0, 0.4])
+@pytest.mark.parametrize(("kind", "layout"), EVERY)
+def test_tiles_show_nowhere_in_any_layout(coloured, tmp_path, kind, layout, denoise):
+    frame = coloured[kind]
+    promise = arranged(kind, layout, multiple=2, halo=2)
+    height, width = cfa.packed_size(frame, promise)
+    settings = replace(PLAIN, bits=16, denoise=denoise)
+    pictures, counts = [], []
+    for pieces in (1, 5):
+        network = write_convolution(
+            tmp_path / "n.onnx", replace(promise, pixel_bytes=tiles.LARGEST * pieces // (height * width))
+        )
+        pictures.append(pipeline.expose(frame, network, settings, lambda _, tiles: counts.append(tiles)).picture)
+    assert counts[0] == 1 and counts[-1] >= 5
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
+    assert np.ptp(pictures[0]) > 10000
+
+
+@pytest.mark.parametrize(("kind", "layout"), EVERY)
+def test_too_small_a_halo_seams_in_any_layout(coloured, tmp_path, kind, layout):
+    promise = arranged(kind, layout, multiple=2, halo=0)
+    height, width = cfa.packed_size(coloured[kind], promise)
+    pictures = [
+        pipeline.expose(
+            coloured[kind],
+            write_convolution(
+                tmp_path / "n.onnx", replace(promise, pixel_bytes=tiles.LARGEST * pieces // (height * width))
+            ),
+            replace(PLAIN, bits=16),
+        ).picture
+        for pieces in (1, 5)
+    ]
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 0.1 / 255 * tiles.FULL
+
+
+@pytest.mark.parametrize(("kind", "layout"), EVERY)
+@pytest.mark.parametrize(
+    "kinds", [("balanced", "camera"), ("balanced", "srgb"), ("sensor", "camera"), ("sensor", "srgb")]
+)
+def test_without_denoising_every_kind_of_network_gives_the_plain_picture(coloured, tmp_path, kind, layout, kinds):
+    frame = coloured[kind]
+    promise = arranged(kind, layout, multiple=2, halo=2)
+    if layout != "srgb":
+        promise = replace(promise, input=kinds[0], output=kinds[1])
+    picture = pipeline.expose(
+        frame, write_convolution(tmp_path / "n.onnx", promise), replace(PLAIN, denoise=0.0, bits=32)
+    ).picture
+    light = (frame.mosaic - np.float32(512)) / (16383 - 512) * 20 * frame.white_balance[colours((133, 175), kind)]
+    light = np.pad(light, ((0, 5), (0, 5)))  # to whole cells of either kind
+    plain = cfa.developed(np.minimum(light, 1), kind, MATRIX).transpose(1, 2, 0)
+    bright = plain[6:120, 6:160] > 0.2  # in the dark, noise that is cut at 0 before the matrix makes a difference
+    assert bright.mean() > 0.5
+    assert np.abs(picture[6:120, 6:160] - plain[6:120, 6:160])[bright].max() < 2e-3
+
+
+def test_a_picture_network_serves_every_sensor_and_its_colours_are_final(coloured, tmp_path):
+    promise = arranged("bayer", "srgb", multiple=2, halo=2)
+    same = np.zeros((3, 3, 3, 3))
+    same[range(3), range(3), 1, 1] = 1
+    network = write_convolution(tmp_path / "n.onnx", promise, same)
+    for frame in coloured.values():
+        picture = pipeline.expose(frame, network, replace(PLAIN, bits=32)).picture
+        seen = cfa.bright(frame, slice(0, 133), slice(0, 175), gains=frame.white_balance, ratio=20, contract=promise)
+        assert np.abs(picture - seen.transpose(1, 2, 0)).max() < 1e-4
 
 
 def test_a_network_for_another_sensor_is_refused(networks, frame):

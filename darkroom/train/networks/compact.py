@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom import cfa
+from darkroom.contract import PLANES, Packing
+from darkroom.errors import SettingsError
 
 TOE = 0.0025
 """Offset under the square root: its slope at black is then near the sRGB curve's 12.92."""
@@ -39,14 +41,16 @@ class Compact(nn.Module):
     level, those of the two finer levels once on the way down and once on the way up.
     """
 
-    multiples = {"bayer4": 8, "xtrans9": 16}
+    multiples: dict[Packing, int] = {"bayer4": 8, "xtrans9": 16}
     """Packed height and width must be multiples of this: a block of the coarsest level, in whole CFA cells."""
 
-    def __init__(self, packing: str, width: int = 24, depth: tuple[int, int, int] = (1, 1, 2)) -> None:
+    def __init__(self, packing: Packing, *, width: int = 24, depth: tuple[int, int, int] = (1, 1, 2)) -> None:
         super().__init__()
+        if packing not in self.multiples:
+            raise SettingsError(f"network compact: has no form for {packing}; choose {', '.join(self.multiples)}")
         self.packing = packing
         mosaics = 16 if packing == "bayer4" else 32
-        self.gather = _Gather(4 if packing == "bayer4" else 9)
+        self.gather = _Gather(PLANES[packing])
         if packing == "xtrans9":
             self.front = nn.Conv2d(36, 72, 3, padding=1)
             self.gather_virtual = _Gather(8)
@@ -75,6 +79,19 @@ class Compact(nn.Module):
         kept = mosaic * torch.sigmoid(self.gate(fine))
         picture = F.pixel_shuffle(self.change(fine) + self.interpolate(kept), BLOCK)
         return picture if self.training else picture.clamp(0, 1)
+
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """The way in, each level on the way down and on the way up, the way out."""
+        front = (self.front,) if self.packing == "xtrans9" else ()
+        return (
+            nn.ModuleList([*front, self.head]),
+            self.fine_down,
+            nn.ModuleList([self.to_middle, self.middle_down]),
+            nn.ModuleList([self.to_coarse, self.coarse]),
+            nn.ModuleList([self.from_coarse, self.middle_up]),
+            nn.ModuleList([self.from_middle, self.fine_up]),
+            nn.ModuleList([self.change, self.gate, self.interpolate]),
+        )
 
     def _mosaic(self, encoded: Tensor) -> Tensor:
         blocks = self.gather(encoded)

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from darkroom.contract import PIXEL, PLANES, Packing
+from darkroom.errors import SettingsError
+
 WIDTH = 64
 GROWTH = 32
 
@@ -26,14 +29,16 @@ class Red(nn.Module):
     `depths` counts the dense convolutions of the three blocks; `lower_kernel` is the lower scale's.
     """
 
-    multiples = {"bayer4": 16, "xtrans9": 16}
+    multiples: dict[Packing, int] = {"bayer4": 16, "xtrans9": 16}
     """Packed height and width must be multiples of this: one pixel of the higher scale."""
 
     def __init__(
-        self, packing: str, *, depths: tuple[int, int, int] = (4, 5, 5), star: bool = True, lower_kernel: int = 5
+        self, packing: Packing, *, depths: tuple[int, int, int] = (4, 5, 5), star: bool = True, lower_kernel: int = 5
     ) -> None:
         super().__init__()
-        planes, pixel = {"bayer4": (4, 2), "xtrans9": (9, 3)}[packing]
+        if packing not in self.multiples:
+            raise SettingsError(f"network red: has no form for {packing}; choose {', '.join(self.multiples)}")
+        planes, pixel = PLANES[packing], PIXEL[packing]
         colours = 3 * pixel * pixel
         self.planes, self.pixel = planes, pixel
         self.gather = _conv(planes * 256, planes * 32, 3, groups=planes * 32)
@@ -51,6 +56,11 @@ class Red(nn.Module):
     def forward(self, bright: Tensor) -> Tensor:
         picture = self.last(torch.cat([self._fused(bright), self.lower(bright)], 1))
         return F.pixel_shuffle(picture, self.pixel).clamp(0, 1)
+
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """The lower scale, the higher, the middle, their fusion, the last convolution."""
+        higher = (self.gather, self.narrow, *self.dense, self.merge, self.higher_up)
+        return (self.lower, *higher, self.middle_in, self.middle, self.fuse, self.fuse_up, self.last)
 
     def _fused(self, bright: Tensor) -> Tensor:
         middle = self.middle_in(F.pixel_unshuffle(bright, 4))
