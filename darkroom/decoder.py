@@ -1,6 +1,7 @@
 """One long-lived process that decodes raw files, and what it says, checked.
 
-path -> facts, then (H, W) uint16 DN read straight from a pipe into the caller's array.
+path -> facts, then (H, W) uint16 DN read straight from a pipe into the caller's array; and, where it is asked for,
+LibRaw's own (H, W, 3) uint16 picture.
 
 LibRaw is C++ that parses bytes nobody vouches for. In a process of its own (`libraw.py`) its crash or hang costs one
 file: the process is killed, the file refused, and the next file starts a new one. Nothing the process says is
@@ -13,8 +14,9 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,8 @@ PATIENCE = 60.0
 """seconds a file may take, at least; a 61 MP file takes about 2."""
 _SLOWEST = 4e6
 """bytes a second: large files get more than `PATIENCE`, for they may come from a slow drive."""
+_SLOWEST_RENDERING = 1e6
+"""bytes a second where LibRaw renders, too: X-Trans at 24 MP takes 10 s on one slow core."""
 _LONGEST_HEADER = 1 << 16
 """bytes; real headers have about 2,000."""
 _MOST_SITES = 1 << 30
@@ -77,6 +81,18 @@ class Refusal:
     detail: str
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """How LibRaw shall develop a file."""
+
+    colours: Literal["raw", "sRGB"]
+    """raw: the sensor's own, white-balanced."""
+    gamma: tuple[float, float]
+    """Power, and slope of the linear foot: (2.222, 4.5) is BT.709."""
+    gains: tuple[float, ...] | None
+    """(4,) by colour; None: those the camera chose."""
+
+
 Canvas = Callable[[Facts], NDArray[np.uint16]]
 """Gives the (H, W) array or view to read the visible mosaic into, once its size is known; may raise RawError."""
 
@@ -88,6 +104,39 @@ def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[F
     Raises RawError where the process dies, hangs or talks nonsense.
     """
     patience = max(patience, path.stat().st_size / _SLOWEST)
+
+    def receive(process: subprocess.Popen[bytes], facts: Facts, mosaic: NDArray[np.uint16]) -> tuple:
+        _say(process, "send")
+        _receive(process, mosaic)
+        return facts, mosaic
+
+    return _ask(path, canvas, patience, receive)
+
+
+def render(
+    path: Path, canvas: Canvas, style: Callable[[Facts], Rendering], *, patience: float = PATIENCE
+) -> tuple[Facts, NDArray[np.uint16], NDArray[np.uint16] | Refusal] | Refusal:
+    """Decode a file into the array that `canvas` gives, and have LibRaw render it in the style that its facts suggest.
+
+    Returns the picture last, (H, W, 3) of LibRaw's size, or why there is none. Else as `decode`.
+    """
+    patience = max(patience, path.stat().st_size / _SLOWEST_RENDERING)
+
+    def receive(process: subprocess.Popen[bytes], facts: Facts, mosaic: NDArray[np.uint16]) -> tuple:
+        _say(process, json.dumps(asdict(style(facts))))
+        _receive(process, mosaic)
+        header = _header(process)
+        if "refused" in header:
+            return facts, mosaic, _refusal(header)
+        picture = np.empty((*_size(header), 3), np.uint16)
+        _receive(process, picture)
+        return facts, mosaic, picture
+
+    return _ask(path, canvas, patience, receive)
+
+
+def _ask(path: Path, canvas: Canvas, patience: float, receive: Callable[..., tuple]) -> tuple | Refusal:
+    """Have the process open a file, and `receive` what it then sends."""
     request = {"path": os.fspath(path.absolute()), "seconds": int(patience) + 10}
     with child.lock:
         process = child.running()
@@ -108,10 +157,9 @@ def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[F
                 _say(process, "skip")
                 in_step = True
                 raise
-            _say(process, "send")
-            _receive(process, mosaic)
+            answer = receive(process, told, mosaic)
             in_step = True
-            return told, mosaic
+            return answer
         except (EOFError, OSError) as error:
             fault = _fault(process, patience, expired, nonsense=isinstance(error, EOFError) and bool(error.args))
             raise RawError(f"{path}: {fault}; copy it again from the card") from error
@@ -127,18 +175,45 @@ def _say(process: subprocess.Popen[bytes], line: str) -> None:
     process.stdin.flush()
 
 
-def _told(process: subprocess.Popen[bytes]) -> Facts | Refusal:
-    """Read and check the header of an answer; raises EOFError where there is none."""
+def _header(process: subprocess.Popen[bytes]) -> dict:
+    """Read the line that an answer begins with; raises EOFError where there is none."""
     line = process.stdout.readline(_LONGEST_HEADER)
     if not line.endswith(b"\n"):
         raise EOFError
     try:
         header = json.loads(line)
-        if "refused" in header:
-            return Refusal(str(header["refused"])[:40], " ".join(str(header["detail"]).split())[:200])
-        facts = Facts(
-            height=int(header["height"]),
-            width=int(header["width"]),
+    except (ValueError, RecursionError) as error:
+        raise EOFError("an answer without sense") from error
+    if not isinstance(header, dict):
+        raise EOFError("an answer without sense")
+    return header
+
+
+def _refusal(header: dict) -> Refusal:
+    return Refusal(str(header["refused"])[:40], " ".join(str(header.get("detail", "")).split())[:200])
+
+
+def _size(header: dict) -> tuple[int, int]:
+    """Check a height and a width; raises EOFError where they make no sense."""
+    try:
+        height, width = int(header["height"]), int(header["width"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise EOFError("an answer without sense") from error
+    if height < 1 or width < 1 or height * width > _MOST_SITES:
+        raise EOFError(f"a mosaic of {width} x {height}")
+    return height, width
+
+
+def _told(process: subprocess.Popen[bytes]) -> Facts | Refusal:
+    """Read and check the header of an answer; raises EOFError where there is none."""
+    header = _header(process)
+    if "refused" in header:
+        return _refusal(header)
+    height, width = _size(header)
+    try:
+        return Facts(
+            height=height,
+            width=width,
             top=int(header["top"]),
             left=int(header["left"]),
             colours=_array(header["colours"], (_PROBE, _PROBE), np.uint8),
@@ -156,11 +231,8 @@ def _told(process: subprocess.Popen[bytes]) -> Facts | Refusal:
             pixel_aspect=float(header["pixel_aspect"]),
             chatter=" ".join(str(header["chatter"]).split())[:400],
         )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise EOFError("an answer without sense") from error
-    if facts.height < 1 or facts.width < 1 or facts.height * facts.width > _MOST_SITES:
-        raise EOFError(f"a mosaic of {facts.width} x {facts.height}")
-    return facts
 
 
 def _array(numbers: list, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray:
@@ -170,12 +242,12 @@ def _array(numbers: list, shape: tuple[int, ...], kind: type[np.generic]) -> NDA
     return array
 
 
-def _receive(process: subprocess.Popen[bytes], mosaic: NDArray[np.uint16]) -> None:
-    """Read (H, W) samples into an array or view, band by band; raises EOFError where they end too early."""
-    rows = max(1, child.PIPE // mosaic[0].nbytes)
-    buffer = None if mosaic.flags.c_contiguous else np.empty((rows, mosaic.shape[1]), np.uint16)
-    for row in range(0, len(mosaic), rows):
-        band = mosaic[row : row + rows]
+def _receive(process: subprocess.Popen[bytes], samples: NDArray[np.uint16]) -> None:
+    """Read (H, ...) samples into an array or view, band by band; raises EOFError where they end too early."""
+    rows = max(1, child.PIPE // samples[0].nbytes)
+    buffer = None if samples.flags.c_contiguous else np.empty((rows, *samples.shape[1:]), np.uint16)
+    for row in range(0, len(samples), rows):
+        band = samples[row : row + rows]
         part = band if buffer is None else buffer[: len(band)]
         if process.stdout.readinto(part.data.cast("B")) < part.nbytes:
             raise EOFError

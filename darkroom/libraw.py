@@ -1,7 +1,8 @@
 """The program of the decoder's process: LibRaw behind a pipe. The only import of rawpy.
 
 stdin, a JSON line a file: {"path", "seconds"} -> stdout, a JSON line: {"refused", "detail"}, or the facts below;
-then stdin, a line: "send" or "skip" -> after "send", (height, width) native uint16 DN, row by row.
+then stdin, a line: "send", "skip", or a JSON object, how to render -> but for "skip", (height, width) native uint16 DN,
+row by row; and for the object a JSON line: {"refused", "detail"}, or {"height", "width"} and (height, width, 3) uint16.
 
 LibRaw runs C++ on bytes nobody vouches for, so it runs here, where a crash or a hang costs one file. `decoder` starts
 this file as a program of its own: it imports nothing of ours, so that starting it costs numpy and rawpy and no more.
@@ -85,8 +86,11 @@ def _answer(path: str, requests: BinaryIO, answers: BinaryIO, chatter: BinaryIO)
     except Exception as error:  # whatever rawpy makes of a bad file: the parent puts it into words
         facts = {"refused": type(error).__name__, "detail": str(error)[:200]}
     _send(answers, facts | {"chatter": _read_away(chatter)})
-    if "refused" not in facts and requests.readline() == b"send\n":
-        _send_mosaic(answers, mosaic)
+    wanted = b"skip\n" if "refused" in facts else requests.readline()
+    if wanted != b"skip\n":
+        _send_rows(answers, mosaic)
+    if wanted.startswith(b"{"):
+        _send_rendering(answers, raw, json.loads(wanted))
 
 
 def _is_unicode(path: str) -> bool:
@@ -128,16 +132,37 @@ def _send(answers: BinaryIO, header: dict[str, object]) -> None:
     answers.flush()
 
 
-def _send_mosaic(answers: BinaryIO, mosaic: "numpy.ndarray") -> None:
-    """Write (H, W) uint16 row by row, in bands where margins leave gaps between the rows."""
-    if mosaic.flags.c_contiguous:
-        answers.write(mosaic.data)
+def _send_rows(answers: BinaryIO, samples: "numpy.ndarray") -> None:
+    """Write (H, ...) uint16 row by row, in bands where margins leave gaps between the rows."""
+    if samples.flags.c_contiguous:
+        answers.write(samples.data)
         answers.flush()
         return
-    rows = max(1, _BAND // mosaic[0].nbytes)
-    for row in range(0, len(mosaic), rows):
-        answers.write(mosaic[row : row + rows].tobytes())
+    rows = max(1, _BAND // samples[0].nbytes)
+    for row in range(0, len(samples), rows):
+        answers.write(samples[row : row + rows].tobytes())
     answers.flush()
+
+
+def _send_rendering(answers: BinaryIO, raw: "rawpy.RawPy", wanted: dict) -> None:
+    """Develop as SID did its references, but not turned; colours, curve and white balance are the parent's choice."""
+    import rawpy
+
+    try:
+        picture = raw.postprocess(
+            use_camera_wb=wanted["gains"] is None,
+            user_wb=wanted["gains"],
+            output_color=rawpy.ColorSpace[wanted["colours"]],
+            gamma=tuple(wanted["gamma"]),
+            no_auto_bright=True,
+            output_bps=16,
+            user_flip=0,
+        )
+    except Exception as error:  # as above
+        _send(answers, {"refused": type(error).__name__, "detail": str(error)[:200]})
+        return
+    _send(answers, {"height": picture.shape[0], "width": picture.shape[1]})
+    _send_rows(answers, picture)
 
 
 def _read_away(chatter: BinaryIO) -> str:

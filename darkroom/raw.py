@@ -1,6 +1,7 @@
 """Raw file -> Frame: any Bayer or X-Trans file that LibRaw reads, at the canonical CFA phase.
 
-path -> mosaic (H, W) uint16 DN, and what the file says of its levels, gains, colours and circumstances.
+path -> mosaic (H, W) uint16 DN, and what the file says of its levels, gains, colours and circumstances; or, for
+training and evaluation, LibRaw's own (H, W, 3) uint16 picture of it as well.
 
 Phase dies here: the mosaic is continued outward, by at most 1 row and column (Bayer) or 5 (X-Trans), until its first
 site is the canonical cell's. A file that decodes to zeros or to garbage is refused, for no later stage could tell it
@@ -10,15 +11,21 @@ from a dark photo.
 import math
 import stat
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkroom import decoder, intact, tags
-from darkroom.decoder import Facts, Refusal
+from darkroom.decoder import Facts, Refusal, Rendering
 from darkroom.errors import DarkroomError, RawError
 from darkroom.frame import CELL, CFA, SRGB_TO_XYZ, Exposure, Frame, Window
 from darkroom.tags import Tags
+
+Kind = Literal["camera", "srgb"]
+Curve = Literal["srgb", "bt709"]
+CURVES: dict[Curve, tuple[float, float]] = {"srgb": (2.4, 12.92), "bt709": (2.222, 4.5)}
+"""Transfer curve -> power, and slope of the linear foot. BT.709's, LibRaw's default, is that of SID's references."""
 
 _ORIENTATION = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
 """LibRaw's flip -> EXIF orientation, the inverse of "50132467" in its tiff.cpp."""
@@ -31,6 +38,8 @@ _SATURATED = 0.75
 rule (adjust_maximum_thr): highlights stay neutral on cameras that clip early, and a dark frame never gets so far."""
 _GAINS = (0.02, 50.0)
 """A gain outside is no white balance but a broken tag."""
+_LEAST_XTRANS = 512
+"""sites a side that LibRaw's X-Trans demosaic wants: its tile (TS in xtrans_demosaic.cpp)."""
 _SMALLEST = 12
 """sites a side: two X-Trans cells."""
 _RAISED = 1 / 500
@@ -57,6 +66,53 @@ def read(path: Path, *, patience: float = decoder.PATIENCE) -> Frame:
     missing, damaged, no raw, or no mosaic of red, green and blue sites. Threads may call this; files are decoded one
     at a time.
     """
+    told, canvas = _opened(path)
+    decoded = decoder.decode(path, canvas, patience=patience)
+    if isinstance(decoded, Refusal):
+        raise _refused(path, decoded, told)
+    return _sound(path, *decoded, told)
+
+
+def render(
+    path: Path, *, kind: Kind, curve: Curve, patience: float = decoder.PATIENCE
+) -> tuple[Frame, NDArray[np.uint16]]:
+    """Decode a raw file and have LibRaw develop it, as SID had its references developed.
+
+    Returns the frame, and the picture of its visible window, (H, W, 3), not turned: LibRaw's own demosaic, clipped at
+    its white level, not brightened (rawpy's use_camera_wb, no_auto_bright, output_bps=16). kind "srgb": linear sRGB
+    under the curve; "camera": white-balanced camera RGB under it. Where the file has no white balance of the camera,
+    the frame's is used, and none where that is unknown, too. LibRaw scales so that the least gain is 1. Raises RawError
+    as `read` does.
+    """
+    told, canvas = _opened(path)
+
+    def style(facts: Facts) -> Rendering:
+        gains = None
+        if _gains(facts.camera_gains) is None:
+            daylight = None if _camera_to_srgb(facts) is None else _gains(facts.daylight_gains)
+            red, green, blue = (1.0, 1.0, 1.0) if daylight is None else map(float, daylight)
+            gains = (red, green, blue, green)
+        return Rendering("sRGB" if kind == "srgb" else "raw", CURVES[curve], gains)
+
+    rendered = decoder.render(path, canvas, style, patience=patience)
+    if isinstance(rendered, Refusal):
+        raise _refused(path, rendered, told)
+    facts, mosaic, picture = rendered
+    frame = _sound(path, facts, mosaic, told)
+    if isinstance(picture, Refusal):
+        if frame.cfa == "xtrans" and min(mosaic.shape) < _LEAST_XTRANS:
+            sites = f"{mosaic.shape[1]} x {mosaic.shape[0]} sites"
+            raise RawError(f"{path}: {sites}, LibRaw wants {_LEAST_XTRANS} a side of X-Trans; give a full-size raw")
+        found = f"LibRaw decodes, but cannot render it ({picture.kind}: {picture.detail})"
+        raise RawError(f"{path}: {found}; leave it out, or copy it again from the card")
+    if picture.shape[:2] != mosaic.shape:  # LibRaw stretches what has no square photosites
+        size = f"{picture.shape[1]} x {picture.shape[0]} pixels of {mosaic.shape[1]} x {mosaic.shape[0]} sites"
+        raise RawError(f"{path}: LibRaw renders {size}; {_OTHER_CAMERA} with square photosites")
+    return frame, picture
+
+
+def _opened(path: Path) -> tuple[Tags, decoder.Canvas]:
+    """Read a file's tags, and prepare the array for its mosaic: the picture's part of one that starts on a cell."""
     size = _size(path)
     try:
         told = tags.read(path)
@@ -72,10 +128,11 @@ def read(path: Path, *, patience: float = decoder.PATIENCE) -> Frame:
         _, (down, right) = _phase(path, facts)
         return np.empty((facts.height + down, facts.width + right), np.uint16)[down:, right:]
 
-    decoded = decoder.decode(path, canvas, patience=patience)
-    if isinstance(decoded, Refusal):
-        raise _refused(path, decoded, told)
-    facts, picture = decoded
+    return told, canvas
+
+
+def _sound(path: Path, facts: Facts, picture: NDArray[np.uint16], told: Tags) -> Frame:
+    """Refuse what decoded to no photo, and complete the mosaic around the picture to a frame."""
     lost = intact.lost_from(picture, facts.white)
     if lost is not None:
         what = "zeros" if not picture[lost:].any() else "garbage"

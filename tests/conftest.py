@@ -1,5 +1,6 @@
 """What several test files need: raw files made on the spot, and the real ones beside the checkout."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from darkroom import dng
+from darkroom import cli, dng
 from darkroom.frame import CELL, CFA
 
 WriteDng = Callable[..., Path]
@@ -23,6 +24,21 @@ def write_dng(tmp_path: Path) -> WriteDng:
         return path
 
     return write
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """`run("develop", "a.dng")` -> exit code, stdout, stderr."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["darkroom", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+            sys.exit(0)
+        return int(end.value.code or 0), *capfd.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

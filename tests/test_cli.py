@@ -17,12 +17,12 @@ from test_contract import contract_for
 from test_model import write_network
 
 import darkroom
-from darkroom import cli, model
+from darkroom import model
 from darkroom.cli import options
 from darkroom.errors import SettingsError
 
 PROGRAM = [sys.executable, "-m", "darkroom"]
-COMMANDS = ("develop", "info", "models", "demo", "train", "evaluate", "bench")
+COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "bench")
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +32,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", str(Path(darkroom.__file__).parents[1]))
     write_network(tmp_path / "n.onnx")
     return tmp_path
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """`run("develop", "a.dng")` -> exit code, stdout, stderr."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["darkroom", *words])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-            sys.exit(0)
-        return int(end.value.code or 0), *capfd.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ LIBRARIES = {
     "tifffile": ("darkroom.image",),
     # Not to write pictures: training reads photos, the evaluation too, and the demo draws its scene.
     "PIL": ("darkroom.train.simulate", "darkroom.evaluate", "darkroom.cli.scene"),
-    "torch": ("darkroom.train",),
+    "torch": ("darkroom.train", "darkroom.evaluate.lpips"),
     "safetensors": ("darkroom.train",),
     "onnx": ("darkroom.train",),
     "skimage": ("darkroom.evaluate",),
@@ -38,7 +38,7 @@ HELPERS = {
 }
 """What a stage was split into: its own rooms."""
 
-EVALUATION = {"darkroom.train.noise", "darkroom.train.simulate"}
+EVALUATION = {"darkroom.train.noise", "darkroom.train.simulate", "darkroom.train.vgg"}
 """The one exception to rule 3: `evaluate` makes its dark photos as training does."""
 
 LATE = ("darkroom.cli.show", "darkroom.cli.scene")

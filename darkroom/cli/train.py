@@ -1,9 +1,10 @@
-"""`darkroom train`: clean photos -> a network of one's own."""
+"""`darkroom train`: pairs or clean photos -> a network of one's own."""
 
 import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,88 +14,252 @@ from darkroom.cli import STOPPED
 from darkroom.errors import DarkroomError, SettingsError
 
 if TYPE_CHECKING:
+    from darkroom.train.data import Material
     from darkroom.train.loop import Progress
+    from darkroom.train.noise import Camera
+    from darkroom.train.recipe import Recipe
 
-PACKINGS = {"bayer": "bayer4", "xtrans": "xtrans9"}
+VARIANTS = ("fp16", "int8")
 
 
 def train(
-    photos: Annotated[Path, typer.Option(metavar="FOLDER", help="Clean JPEG or PNG photos to learn from.")],
-    validation: Annotated[Path, typer.Option(metavar="FOLDER", help="Other clean photos, to choose weights by.")],
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[DATA]", help="Pairs or photos, told apart.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="What to do; --list shows the shipped ones.")
+    ] = "fast",
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="Known camera, several, or any. [default: the recipe's]"),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Real pairs: a SID list, a folder with short/ and long/, or a CSV."),
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Clean JPEG or PNG photos, to be made dark.")
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Pairs or photos to choose weights by. [default: a twentieth of the data]"),
+    ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="RUN", help="The run's folder: checkpoints, log.csv, RUN.onnx.")
-    ],
-    cameras: Annotated[
-        str, typer.Option("--cameras", "--camera", metavar="A,B,...", help="Cameras whose noise to imitate.")
-    ] = "sonya7s2,nikond850,canon5d4,canon70d,canon700d",
-    network: Annotated[Literal["compact", "red"], typer.Option(help="Kind of network.")] = "compact",
-    cfa: Annotated[Literal["bayer", "xtrans"], typer.Option(help="Kind of sensor.")] = "bayer",
-    steps: Annotated[int, typer.Option(min=1, help="Batches to learn from.")] = 20_000,
-    batch: Annotated[int, typer.Option(min=1, help="Crops in a batch.")] = 8,
-    crop: Annotated[int, typer.Option(min=48, help="Side of a crop, in sites.")] = 288,
-    learning_rate: Annotated[float, typer.Option(min=1e-7, max=1.0, help="Peak of the learning rate.")] = 1e-3,
+        Path | None,
+        typer.Option("-o", "--output", metavar="RUN", help="The run's folder. [default: the recipe's name]"),
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Start from this network's weights: a shipped name or a file.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Batches to learn from, in all stages together.")] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="CPU-minutes to spend instead; 0: by the steps.")] = 0,
+    batch: Annotated[int | None, typer.Option(min=1, help="Crops in a batch.")] = None,
+    crop: Annotated[int | None, typer.Option(min=48, help="Side of a crop, in sites.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0, help="Peak of the learning rate.")] = None,
+    loss: Annotated[str | None, typer.Option(metavar="TERM=WEIGHT,...", help="Such as l1=0.8,ms_ssim=0.2.")] = None,
+    freeze: Annotated[int | None, typer.Option(min=0, help="Train only so many last blocks; 0: all.")] = None,
+    exclude: Annotated[str, typer.Option(metavar="ID,...", help="Scenes to leave out.")] = "",
+    cfa: Annotated[
+        Literal["bayer", "xtrans"] | None, typer.Option(help="Kind of sensor. [default: the camera's, else bayer]")
+    ] = None,
+    camera_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="More cameras, as `darkroom calibrate` prints them.")
+    ] = None,
+    vgg: Annotated[Path | None, typer.Option(metavar="FILE", help="VGG-16's weights, for losses with vgg.")] = None,
+    variants: Annotated[str, typer.Option(metavar="A,B", help="Also export: fp16, int8.")] = "",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Decoded data. [default: the user's cache folder]")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 0,
-    init: Annotated[Path | None, typer.Option(metavar="FILE.onnx", help="Start from this network's weights.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Cores to use; 0 is all.")] = 0,
     every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
+    list_: Annotated[bool, typer.Option("--list", help="Print the shipped recipes and the known cameras.")] = False,
 ) -> None:
-    """Train a network on clean photos made dark by the noise of known cameras.
+    """Train a network, from real pairs of photos or from clean photos made dark by the noise of known cameras.
 
-    Started again, it goes on where it stopped.
+    Started again, it goes on where it stopped. Several GPUs: torchrun --nproc-per-node N -m darkroom train ...
 
     \b
     Example:
-      darkroom train --photos photos/train --validation photos/val -o night
+      darkroom train --camera nikond850 --photos photos/ -o night
     """
+    if list_:
+        _list(camera_file)
+        return
+    needs_torch()
+    from darkroom import model
+    from darkroom.train import data, loop
+    from darkroom.train import recipe as recipes
+    from darkroom.train.cache import Cache
+
+    if unknown := sorted(set(_words(variants)) - set(VARIANTS)):
+        raise SettingsError(f"--variants {unknown[0]}: no such variant; known are {', '.join(VARIANTS)}")
+    pairs, photos = _told_apart(source, pairs, photos)
+    folder = output or Path(Path(recipe).stem)
+    plan = _changed(recipes.load(recipe), batch, crop, learning_rate, _terms(loss), freeze)
+    plan = recipes.checked(replace(plan, name=folder.resolve().name, camera=camera or plan.camera), recipe)
+    cameras, sensor = _cameras(plan, cfa, camera_file)
+    material = data.gather(
+        plan,
+        data.Sources(pairs, photos, validation, tuple(_words(exclude))),
+        cameras,
+        Cache(cache or cache_folder()),
+        sensor=sensor,
+        tell=_say,
+    )
+    if steps:
+        plan = recipes.shortened(plan, steps, material.epoch)
+    options = loop.Options(
+        seed=seed,
+        threads=threads or os.cpu_count() or 1,
+        every=every,
+        minutes=minutes,
+        init=model.find(init) if init else None,
+        vgg=vgg,
+    )
     try:
-        from darkroom.train import loop
+        with _watched() as tell:
+            made = loop.train(plan, material, folder, options, tell)
+    except KeyboardInterrupt:
+        print(f"stopped; run the same command again to go on from {folder}'s last checkpoint", file=sys.stderr)
+        raise typer.Exit(STOPPED) from None
+    print(made)
+    for variant in _words(variants):
+        _export(made, variant, plan, material)
+
+
+def needs_torch() -> None:
+    """Import what training stands on, or say in one line what is missing."""
+    try:
+        from darkroom.train import loop  # noqa: F401
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("darkroom"):
             raise
         missing = f"train: needs {error.name}, which is not installed"
         raise DarkroomError(f'{missing}; run pip install "darkroom[train]"') from None
-    if init and not init.is_file():
-        raise SettingsError(f"--init {init}: no such file; give an .onnx file")
-    plan = loop.Plan(
-        name=output.resolve().name,
-        network=network,
-        packing=PACKINGS[cfa],
-        photos=str(photos),
-        validation=str(validation),
-        cameras=tuple(name.strip() for name in cameras.split(",")),
-        steps=steps,
-        batch=batch,
-        crop=crop,
-        learning_rate=learning_rate,
-        seed=seed,
-        init=str(init) if init else "",
-    )
+
+
+def _list(camera_file: Path | None) -> None:
+    from darkroom.train import noise, recipe
+
+    print("recipes")
+    for name in recipe.names():
+        print(f"  {name:12} {recipe.load(name).about}")
+    print("cameras")
+    for name, camera in noise.cameras(camera_file).items():
+        print(f"  {name:12} {camera.model}, {camera.cfa}")
+
+
+def _told_apart(source: Path | None, pairs: Path | None, photos: Path | None) -> tuple[Path | None, Path | None]:
+    """Take DATA as pairs or as photos."""
+    if source is None:
+        return pairs, photos
+    if not source.exists():
+        raise SettingsError(f"{source}: no such file or folder; give pairs or photos")
+    if source.is_file() or (source / "long").is_dir():
+        return pairs or source, photos
+    return pairs, photos or source
+
+
+def _changed(
+    plan: "Recipe",
+    batch: int | None,
+    crop: int | None,
+    learning_rate: float | None,
+    loss: dict[str, float] | None,
+    freeze: int | None,
+) -> "Recipe":
+    """Put what the command line says in the place of what every stage says."""
+    wishes = {"batch": batch, "crop": crop, "learning_rate": learning_rate, "loss": loss, "last_blocks": freeze}
+    given = {name: value for name, value in wishes.items() if value is not None}
+    if learning_rate is not None:
+        given["drops"] = ()  # they are absolute, so they would undo it
+    return replace(plan, stages=tuple(replace(stage, **given) for stage in plan.stages))
+
+
+def _terms(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
     try:
-        made = loop.train(plan, output, threads=threads or os.cpu_count() or 1, every=every, on_progress=_teller())
-    except KeyboardInterrupt:
-        print(f"stopped; run the same command again to go on from {output}'s last checkpoint", file=sys.stderr)
-        raise typer.Exit(STOPPED) from None
-    print(made)
+        return {
+            name.strip(): float(weight or 1) for name, _, weight in (word.partition("=") for word in text.split(","))
+        }
+    except ValueError:
+        raise SettingsError(f"--loss {text}: is no loss; give terms and weights such as l1=0.8,ms_ssim=0.2") from None
 
 
-def _teller() -> Callable[["Progress"], None]:
-    """Make what says where the run stands: a line rewritten on a terminal; lines that stay where PSNR was measured."""
-    live = sys.stderr.isatty()
-    first: tuple[int, float] | None = None
+def _cameras(plan: "Recipe", cfa: str | None, camera_file: Path | None) -> "tuple[list[Camera], str]":
+    """The cameras whose noise to imitate, and the kind of sensor."""
+    from darkroom.train import noise
 
-    def tell(progress: "Progress") -> None:
-        nonlocal first
-        now = time.monotonic()
-        first = first or (progress.step, now)
-        steps = progress.step - first[0]
-        left = f"  {(now - first[1]) / steps * (progress.steps - progress.step) / 60:.0f} min left" if steps else ""
-        line = f"step {progress.step} of {progress.steps}  loss {progress.loss:.4f}"
-        line += f"  {progress.cpu_hours:.2f} CPU-hours{left}"
-        if progress.psnr is not None:
-            line += f"  {progress.psnr:.2f} dB"
-        if live:
-            print(f"\r\033[K{line}", end="" if progress.psnr is None else "\n", file=sys.stderr, flush=True)
-        elif progress.psnr is not None:
-            print(line, file=sys.stderr, flush=True)
+    known = noise.cameras(camera_file)
+    if plan.camera == "any":
+        return noise.calibrated(known), cfa or "bayer"
+    chosen = [noise.camera(name, camera_file) for name in _words(plan.camera)]
+    kinds = {camera.cfa for camera in chosen}
+    if len(kinds) > 1 and not cfa:
+        raise SettingsError(f"--camera {plan.camera}: are of both kinds of sensor; say --cfa bayer or --cfa xtrans")
+    return chosen, cfa or kinds.pop()
 
-    return tell
+
+def cache_folder() -> Path:
+    """Where decoded data is kept from run to run, as the system has it."""
+    home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
+    return Path(home or Path.home() / ".cache") / "darkroom"
+
+
+def _export(made: Path, variant: str, plan: "Recipe", material: "Material") -> None:
+    """Write one variant and say on stderr what it loses."""
+    from darkroom import model
+    from darkroom.train import data, export
+
+    examples = data.validation(plan, material, model.read_contract(made).multiple)
+    if variant == "fp16":
+        file = export.half(made)
+    else:
+        file = export.quantised(made, [example.bright for example in examples])
+    print(file)
+    _say(f"{file.name}: {export.loss_of(file, made, examples):.3f} dB below {made.name} on the validation data")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+@contextmanager
+def _watched() -> "Iterator[Callable[[Progress], None]]":
+    """Show loss, rate and time left on a terminal, and everywhere a line at each validation."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    shown = "step {task.fields[step]}  loss {task.fields[loss]:.4f}  {task.fields[rate]:.1f} steps/s"
+    bar = Progress(
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TextColumn(shown),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("", total=1.0, step=0, loss=float("nan"), rate=0.0)
+        last = [0, 0.0]
+
+        def tell(progress: "Progress") -> None:
+            now = bar.get_time()
+            rate = (progress.step - last[0]) / (now - last[1]) if last[0] and now > last[1] else 0.0
+            last[:] = progress.step, now
+            bar.update(task, completed=progress.share, step=progress.step, loss=progress.loss, rate=rate)
+            if progress.psnr is not None:
+                console.print(
+                    f"step {progress.step}  {progress.share:.0%}  loss {progress.loss:.4f}  "
+                    f"{progress.cpu_hours:.2f} CPU-hours  {progress.psnr:.2f} dB",
+                    highlight=False,
+                )
+
+        yield tell

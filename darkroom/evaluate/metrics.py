@@ -9,7 +9,7 @@ does to an RGB picture, which is where the scores of SID's and RED's authors com
 """
 
 from collections.abc import Callable
-from math import inf, log10
+from math import inf, log10, nan
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,10 @@ BAND = 256
 """Rows of a volume at a time: 12 MP at once would take 3 GB."""
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales of MS-SSIM, finest first (Wang, Simoncelli, Bovik 2003)."""
+NEAR_BLACK_SIDE = 16
+"""Pixels along a side of the blocks whose colour is compared."""
+NEAR_BLACK, NEAR_BLACK_SPREAD = 40 / 255, 6 / 255
+"""Encoded brightness below which a block is near black, and the spread below which it is flat."""
 GAMMAS = tuple(round(0.7 + 0.03 * i, 2) for i in range(21))
 """Brightnesses of the reference that GT-GC accepts: 0.7 to 1.3 (RED, section 4.3)."""
 
@@ -150,6 +154,25 @@ def gt_gc(picture: NDArray, reference: NDArray, metric: Callable[[NDArray, NDArr
     reference ** gamma, and that gamma.
     """
     return max((metric(picture, np.clip(reference, 0, 1) ** np.float32(gamma)), gamma) for gamma in GAMMAS)
+
+
+def near_black(picture: NDArray, reference: NDArray) -> float:
+    """Mean colour error, CIEDE2000, of what is flat and near black in the reference; nan where nothing is.
+
+    Blocks of NEAR_BLACK_SIDE pixels are compared by their mean colour: noise averages out, a cast or a lifted black
+    stays.
+    """
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    side = NEAR_BLACK_SIDE
+    height, width = (length // side * side for length in reference.shape[:2])
+    blocks = reference[:height, :width].reshape(height // side, side, width // side, side, 3).swapaxes(1, 2)
+    shown = picture[:height, :width].reshape(blocks.swapaxes(1, 2).shape).swapaxes(1, 2)
+    chosen = (blocks.mean((2, 3, 4)) < NEAR_BLACK) & (blocks.std((2, 3)).max(-1) < NEAR_BLACK_SPREAD)
+    if not chosen.any():
+        return nan
+    lab = [rgb2lab(each[chosen].mean((1, 2)).astype(np.float64)) for each in (blocks, shown)]
+    return float(np.mean(deltaE_ciede2000(*lab)))
 
 
 def niqe(picture: NDArray, *, model: Path | None = None) -> float:

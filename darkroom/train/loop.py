@@ -1,63 +1,61 @@
-"""The training loop: photos in, a run folder with checkpoints, a log and a finished ONNX out.
+"""The training loop: a recipe and its data in, a run folder with checkpoints, a log and a finished ONNX out.
 
-    RUN/plan.json          what was asked for
+    RUN/recipe.toml        what was asked for, resolved
     RUN/checkpoint.*       weights, averaged weights and optimiser (safetensors), progress (JSON)
-    RUN/log.csv            step, CPU-hours, loss, learning rate, PSNR on the validation photos
+    RUN/log.csv            step, CPU-hours, loss, learning rate, PSNR on the validation data
+    RUN/samples/           short | output | reference at every validation
     RUN/NAME.onnx          the best averaged weights so far, ready for `darkroom develop --model`
+    RUN/report.html        curves and crops
 
-A run is resumed by starting it again: every batch is drawn from (seed, step), so the losses go on as
-if it had never stopped.
+A run is resumed by starting it again: every example is drawn from (seed, its number), so the losses go on as
+if it had never stopped. Under `torchrun` each process trains on its share of every batch (DistributedDataParallel).
 """
 
-import csv
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import accumulate, count
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from darkroom.errors import DarkroomError, SettingsError
-from darkroom.train import export, noise, simulate
-from darkroom.train.networks.compact import Compact
-from darkroom.train.networks.red import Red
+from darkroom.train import checkpoint, data, export, losses, networks, recipe, simulate, watch, workers
+from darkroom.train.checkpoint import State
+from darkroom.train.data import Material
+from darkroom.train.recipe import Recipe, Stage
+from darkroom.train.simulate import Example
 
-NETWORKS = {"compact": Compact, "red": Red}
-WARM_UP = 200
-"""Steps over which the learning rate rises from 0."""
 AVERAGE = 0.999
 """Decay of the averaged weights, per step."""
-VALIDATION_RATIOS = (100.0, 250.0, 300.0)
-VALIDATION_SIZE = 480
-"""Sites along a side of the validation crops: a multiple of every network's needs."""
+SAMPLES = 4
+"""Validation examples shown at each validation."""
+AHEAD = 2
+"""Batches drawn before they are needed."""
+HEARD = 20
+"""Steps between two words about the loss."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that decides a run's result; saved with it."""
+class Options:
+    """How a run is carried out; what it makes is the recipe's and the data's affair."""
 
-    name: str
-    network: str
-    packing: str
-    photos: str
-    validation: str
-    cameras: tuple[str, ...]
-    steps: int
-    batch: int = 8
-    crop: int = 288
-    """Sites along a side."""
-    learning_rate: float = 1e-3
     seed: int = 0
-    init: str = ""
-    """An ONNX whose initialisers of the same name and shape are the starting weights; empty: from scratch."""
+    threads: int = 1
+    every: int = 500
+    """Steps between validations, each with a checkpoint."""
+    minutes: float = 0.0
+    """CPU-minutes that replace the recipe's steps, its schedule running by them; 0: the steps count."""
+    init: Path | None = None
+    """An ONNX whose weights of the same name and shape to start from."""
+    vgg: Path | None = None
+    """VGG-16's weights, for losses that need them."""
     version: int = 1
     licence: str = "MIT"
 
@@ -66,213 +64,330 @@ class Plan:
 class Progress:
     """Where a run stands, handed to the caller now and then."""
 
+    share: float
+    """Of the whole run, 1 at its end."""
     step: int
-    steps: int
     loss: float
     cpu_hours: float
     psnr: float | None
-    """dB on the validation crops, where it was just measured."""
+    """dB on the validation data, where it was just measured."""
 
 
-def train(plan: Plan, run: Path, *, threads: int, every: int, on_progress: Callable[[Progress], None]) -> Path:
-    """Train as planned, resuming what `run` holds; return the finished ONNX.
+def train(
+    plan: Recipe, material: Material, folder: Path, options: Options, on_progress: Callable[[Progress], None]
+) -> Path:
+    """Train by the recipe, resuming what the run's folder holds; return the finished ONNX.
 
-    `every`: steps between validations; each also writes a checkpoint. Raises SettingsError on a plan
-    that cannot be, or differs from the run's own in more than its steps; DarkroomError when the loss
-    is no longer finite (the last good checkpoint stays).
+    Raises SettingsError on a recipe that cannot be followed or differs from the run's own in more than its length;
+    DarkroomError when the loss is no longer finite (the last good checkpoint stays); KeyboardInterrupt, after
+    saving, on SIGINT or SIGTERM.
     """
-    torch.set_num_threads(threads)
-    torch.manual_seed(plan.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run.mkdir(parents=True, exist_ok=True)
-    _keep_plan(plan, run / "plan.json")
-    network = NETWORKS[plan.network](plan.packing)
-    multiple = simulate.sites_multiple(plan.packing, network.multiples[plan.packing])
-    if plan.crop % multiple:
-        raise SettingsError(
-            f"crop {plan.crop}: must be a multiple of {multiple} sites for {plan.network} {plan.packing}"
-        )
-    if plan.init:
-        export.load_weights(network, Path(plan.init))
+    with workers.workers() as (rank, world), workers.stoppable() as stopped:
+        run = _prepared(plan, material, folder, options, rank, world)
+        seen = watch.Watch(folder) if rank == 0 else None
+        for number in range(len(plan.stages)):
+            _follow(run, number, seen, stopped, on_progress)
+        if seen:
+            seen.report(plan.name, _facts(run))
+            seen.close()
+    return folder / f"{plan.name}.onnx"
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One training under way."""
+
+    plan: Recipe
+    material: Material
+    folder: Path
+    options: Options
+    rank: int
+    world: int
+    device: torch.device
+    network: nn.Module
+    average: dict[str, Tensor]
+    state: State
+    validation: list[Example]
+    ends: tuple[int, ...]
+    """Step at which each stage ends, by the recipe."""
+    started: tuple[float, float]
+    """Process time at the start, and CPU-hours spent before."""
+
+    def hours(self) -> float:
+        return self.started[1] + (time.process_time() - self.started[0]) / 3600
+
+    def share(self) -> float:
+        """How much of the run is done: steps, or CPU-minutes where those were given; 1 is all."""
+        if self.options.minutes:
+            return self.hours() * 60 / self.options.minutes
+        return self.state.step / self.ends[-1]
+
+
+def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, rank: int, world: int) -> _Run:
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", rank % torch.cuda.device_count()) if cuda else torch.device("cpu")
+    network = networks.build(plan.network, material.kind.packing, plan.arguments)
+    multiple = network.multiples[material.kind.packing]
+    _check_crops(plan, material, multiple)
+    if rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        _keep_recipe(plan, folder / "recipe.toml")
+    if options.init:
+        export.load_weights(network, options.init)
     network.to(device, memory_format=torch.channels_last)  # a tenth faster on the CPU
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    state = _resume(run, network, average, optimiser)
-    validation = _validation(plan)
-    started, spent = time.process_time(), state["cpu_hours"]
-    losses: list[float] = []
-    network.train()
-    for step, (bright, reference) in _batches(plan, state["step"]):
-        for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(plan, step)
-        loss = F.l1_loss(network(bright.to(device, memory_format=torch.channels_last)), reference.to(device))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 0.5)
-        if not math.isfinite(loss.item()):
-            raise DarkroomError(
-                f"{run}: the loss is no longer finite at step {step}; the checkpoint before it is kept, "
-                "start again with a lower learning rate"
-            )
-        optimiser.step()
-        _update_average(average, network, step)
-        losses.append(loss.item())
-        done = step + 1
-        state["step"], state["cpu_hours"] = done, spent + (time.process_time() - started) / 3600
-        if done % every and done != plan.steps:
-            if done % 20 == 0:
-                on_progress(Progress(done, plan.steps, float(np.mean(losses[-100:])), state["cpu_hours"], None))
-            continue
-        psnr = _validate(plan, average, validation)
-        _log(run, done, state["cpu_hours"], float(np.mean(losses)), _learning_rate(plan, step), psnr)
-        losses.clear()
-        if psnr > state["psnr"]:
-            state["psnr"] = psnr
-            _export(plan, average, run, state)
-        _save(run, network, average, optimiser, state)
-        on_progress(Progress(done, plan.steps, loss.item(), state["cpu_hours"], psnr))
-    return run / f"{plan.name}.onnx"
+    state = checkpoint.resume(folder, network, average)
+    return _Run(
+        plan=plan,
+        material=material,
+        folder=folder,
+        options=options,
+        rank=rank,
+        world=world,
+        device=device,
+        network=network,
+        average=average,
+        state=state,
+        validation=data.validation(plan, material, multiple) if rank == 0 else [],
+        ends=tuple(accumulate(stage.length(material.epoch) for stage in plan.stages)),
+        started=(time.process_time(), state.cpu_hours),
+    )
 
 
-def _keep_plan(plan: Plan, file: Path) -> None:
-    if file.exists():
-        kept = json.loads(file.read_text())
-        changed = [k for k, v in json.loads(json.dumps(asdict(plan))).items() if k != "steps" and kept.get(k) != v]
-        if changed:
+def _follow(
+    run: _Run,
+    number: int,
+    seen: watch.Watch | None,
+    stopped: Callable[[], bool],
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Train one stage, from wherever the run stands in it to its end."""
+    plan, stage, state = run.plan, run.plan.stages[number], run.state
+    begin, end = ((0, *run.ends)[number + i] / run.ends[-1] for i in (0, 1))
+    if run.share() >= end:
+        return
+    trained = _unfrozen(run.network, stage.last_blocks)
+    optimiser = torch.optim.AdamW(trained, stage.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay)
+    if state.stage == number:
+        checkpoint.resume_optimiser(run.folder, optimiser)
+    else:
+        state.stage, state.entered = number, state.step
+    network = DistributedDataParallel(run.network) if run.world > 1 else run.network
+    loss_of = losses.build(stage.loss, vgg=run.options.vgg).to(run.device)
+    recent: list[float] = []
+    _set_training(run.network, stage.last_blocks)
+    with _batches(run, stage) as batches:
+        for bright, reference in batches:
+            rate = _learning_rate(stage, state.step - state.entered, (run.share() - begin) / (end - begin))
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            wrong = step(plan, network, optimiser, loss_of, bright.to(run.device), reference.to(run.device))
+            _check_finite(wrong, run)
+            _update_average(run.average, run.network, state.step)
+            recent.append(wrong)
+            state.step, state.cpu_hours = state.step + 1, run.hours()
+            share = run.share()
+            interrupted, over = workers.agreed(stopped(), share >= end, run.device)
+            if over or interrupted or state.step % run.options.every == 0:
+                if seen:
+                    psnr = _look(run, seen, loss=float(np.mean(recent)), rate=rate)
+                    checkpoint.save(run.folder, run.network, run.average, optimiser, state)
+                    on_progress(Progress(share, state.step, float(np.mean(recent)), state.cpu_hours, psnr))
+                recent.clear()
+            elif state.step % HEARD == 0 and run.rank == 0:
+                on_progress(Progress(share, state.step, float(np.mean(recent)), state.cpu_hours, None))
+            if interrupted:
+                raise KeyboardInterrupt
+            if over:
+                return
+
+
+def step(
+    plan: Recipe,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss_of: nn.Module,
+    bright: Tensor,
+    reference: Tensor,
+) -> float:
+    """Learn from one batch; return its loss, and learn nothing where that is not finite."""
+    with torch.autocast(bright.device.type, torch.bfloat16, enabled=_has_bf16(bright.device)):
+        output = network(bright.to(memory_format=torch.channels_last))
+    loss = loss_of(output.float(), reference)
+    if not math.isfinite(loss.item()):
+        return loss.item()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if plan.clip:
+        nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], plan.clip)
+    optimiser.step()
+    return loss.item()
+
+
+def _check_crops(plan: Recipe, material: Material, multiple: int) -> None:
+    step = simulate.sites_multiple(material.kind, multiple)
+    for stage in plan.stages:
+        if stage.crop % step:
             raise SettingsError(
-                f"{file}: this run was planned with another {', '.join(changed)}; choose another folder"
+                f"crop {stage.crop}: must be a multiple of {step} sites for {plan.network} {material.kind.packing}"
             )
-    file.write_text(json.dumps(asdict(plan), indent=1) + "\n")
+        if stage.crop < losses.least_crop(stage.loss):
+            raise SettingsError(
+                f"crop {stage.crop}: the loss {' + '.join(stage.loss)} needs {losses.least_crop(stage.loss)} at least"
+            )
 
 
-def _learning_rate(plan: Plan, step: int) -> float:
-    """Linear warm-up, then a cosine down to 1 % of the peak."""
-    warm = min(1.0, (step + 1) / WARM_UP)
-    return plan.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / plan.steps)))
+def _keep_recipe(plan: Recipe, file: Path) -> None:
+    if file.exists():
+        kept = recipe.parse(file.read_text(encoding="utf-8"), str(file), name=plan.name)
+        if _timeless(kept) != _timeless(plan):
+            raise SettingsError(f"{file}: this run follows another recipe; choose another folder, or give that recipe")
+    file.write_text(recipe.dump(plan), encoding="utf-8")
 
 
-def _batches(plan: Plan, start: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    """Draw batches, the next one in a thread while the last one trains."""
-    photos = simulate.load_photos(Path(plan.photos))
-    known = [noise.camera(name) for name in plan.cameras]
+def _timeless(plan: Recipe) -> Recipe:
+    return replace(plan, stages=tuple(replace(stage, steps=0, epochs=0) for stage in plan.stages))
+
+
+def _learning_rate(stage: Stage, step: int, share: float) -> float:
+    """Linear warm-up by the stage's steps; by its share a cosine down to 1 % of the peak, or the stage's drops."""
+    warm = min(1.0, (step + 1) / stage.warm_up) if stage.warm_up else 1.0
+    if stage.drops:
+        return warm * next((rate for at, rate in reversed(stage.drops) if share >= at), stage.learning_rate)
+    return warm * stage.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+
+
+@contextmanager
+def _batches(run: _Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+    """Draw this process's share of every batch, the next ones in a thread while the last one trains."""
+    each = math.ceil(stage.batch / run.world)
+    drawn = data.draws(run.plan, stage, run.material, run.options.seed)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        examples = [
-            simulate.example(
-                photos, known, np.random.default_rng([plan.seed, step, i]), packing=plan.packing, size=plan.crop
-            )
-            for i in range(plan.batch)
-        ]
-        bright = torch.from_numpy(np.stack([e.bright for e in examples]))
-        return bright, torch.from_numpy(np.stack([e.reference for e in examples]))
+        first = (step * run.world + run.rank) * each
+        examples = [drawn.example(first + i) for i in range(each)]
+        bright = torch.from_numpy(np.stack([example.bright for example in examples]))
+        return bright, torch.from_numpy(np.stack([example.reference for example in examples]))
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        waiting = [pool.submit(draw, run.state.step + i) for i in range(AHEAD)]
+        for step in count(run.state.step + AHEAD):
+            waiting.append(pool.submit(draw, step))
+            yield waiting.pop(0).result()
 
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(draw, start)
-        for step in range(start, plan.steps):
-            batch, following = following.result(), pool.submit(draw, step + 1)
-            yield step, batch
+        try:
+            yield batches()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _validation(plan: Plan) -> list[simulate.Example]:
-    """Fixed examples as the bench makes them: the centre of each photo, every ratio, cameras in turn."""
-    packing, side = plan.packing, VALIDATION_SIZE
-    known = [noise.camera(name) for name in ("sonya7s2", "nikond850", "canon5d4")]
-    examples = []
-    for i, photo in enumerate(simulate.load_photos(Path(plan.validation), reduced_by=1)):
-        top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
-        crop = photo[top : top + side, left : left + side]
-        light = simulate.srgb_to_linear(crop / np.float32(255)).astype(np.float32)
-        ratio = VALIDATION_RATIOS[i % 3]
-        rng = np.random.default_rng([i, int(ratio)])
-        camera = known[(i + i // 3) % 3]
-        gain = float(np.exp(rng.uniform(np.log(max(camera.gain[0], 0.3)), np.log(min(camera.gain[1], 6)))))
-        sensor = noise.central(camera, gain, float(rng.choice(camera.shapes)))
-        gains = np.array([rng.uniform(1.6, 2.4), 1, rng.uniform(1.4, 2.1)], np.float32)
-        bright = simulate.expose(light, gains, ratio, sensor, rng, packing=packing)
-        examples.append(simulate.Example(bright, np.float32(crop.transpose(2, 0, 1) / 255)))
-    return examples
+def _unfrozen(network: nn.Module, last_blocks: int) -> list[nn.Parameter]:
+    """Freeze all but the last blocks, 0 none; return what is trained."""
+    blocks = network.blocks()
+    network.requires_grad_(not last_blocks)
+    for block in blocks[-last_blocks:] if last_blocks else ():
+        block.requires_grad_(True)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
-def _validate(plan: Plan, average: dict[str, Tensor], examples: list[simulate.Example]) -> float:
-    network = NETWORKS[plan.network](plan.packing).eval()
-    network.load_state_dict({k: v.cpu() for k, v in average.items()})
-    scores = []
+def _set_training(network: nn.Module, last_blocks: int) -> None:
+    """Put the network into training, frozen blocks excepted: their running statistics stay, too."""
+    network.train()
+    for block in network.blocks()[:-last_blocks] if last_blocks else ():
+        block.eval()
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Does half the precision save time here? Processors without it would only emulate it, slower."""
+    return device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _look(run: _Run, seen: watch.Watch, *, loss: float, rate: float) -> float:
+    """Measure the averaged weights on the validation data, log and show them, export them if best; return dB."""
+    network = _averaged(run)
+    scores, samples = [], []
     with torch.inference_mode():
-        for example in examples:
-            output = network(torch.from_numpy(example.bright)[None])[0].numpy()
-            scores.append(_psnr(output, example.reference))
-    return float(np.mean(scores))
+        for example in run.validation:
+            output = network(torch.from_numpy(example.bright)[None])[0].clamp(0, 1).numpy()
+            scores.append(-10 * math.log10(max(float(np.mean((output - example.reference) ** 2)), 1e-10)))
+            if len(samples) < SAMPLES:
+                samples.append((simulate.shown(example.bright, run.material.kind), output, example.reference))
+    psnr, state = float(np.mean(scores)), run.state
+    _check_finite(psnr, run)
+    seen.scalars(state.step, {"cpu_hours": state.cpu_hours, "loss": loss, "learning_rate": rate, "psnr": psnr})
+    seen.samples(state.step, samples)
+    if psnr > state.psnr:
+        state.psnr = psnr
+        _export(run, network)
+    return psnr
 
 
-def _psnr(output: NDArray, reference: NDArray) -> float:
-    return float(-10 * np.log10(np.mean((output - reference) ** 2)))
+def _check_finite(number: float, run: _Run) -> None:
+    if not math.isfinite(number):
+        raise DarkroomError(
+            f"{run.folder}: the loss is no longer finite at step {run.state.step}; the checkpoint before it is kept, "
+            "start again with a lower learning rate"
+        )
+
+
+def _averaged(run: _Run) -> nn.Module:
+    network = networks.build(run.plan.network, run.material.kind.packing, run.plan.arguments).eval()
+    network.load_state_dict({key: value.cpu() for key, value in run.average.items()})
+    return network
 
 
 def _update_average(average: dict[str, Tensor], network: nn.Module, step: int) -> None:
     decay = min(AVERAGE, (step + 1) / (step + 10))
     for key, value in network.state_dict().items():
-        average[key].lerp_(value, 1 - decay)
+        if value.is_floating_point():
+            average[key].lerp_(value, 1 - decay)
+        else:  # a count
+            average[key].copy_(value)
 
 
-def _export(plan: Plan, average: dict[str, Tensor], run: Path, state: dict[str, float]) -> None:
-    network = NETWORKS[plan.network](plan.packing).eval()
-    network.load_state_dict({k: v.cpu() for k, v in average.items()})
-    facts = (
-        f"{plan.network} on {Path(plan.photos).name} photos with the simulated noise of {', '.join(plan.cameras)}; "
-        f"{state['step']:.0f} steps of {plan.batch} x {plan.crop} px, {state['cpu_hours']:.2f} CPU-hours"
-        + (f", started from {Path(plan.init).name}" if plan.init else "")
-    )
+def _export(run: _Run, network: nn.Module) -> None:
+    plan, kind = run.plan, run.material.kind
     export.export(
         network,
-        run / f"{plan.name}.onnx",
-        name=plan.name,
-        version=plan.version,
-        packing=plan.packing,
-        training=facts,
-        licence=plan.licence,
+        run.folder / f"{plan.name}.onnx",
+        export.Facts(
+            name=plan.name,
+            version=run.options.version,
+            packing=kind.packing,
+            input=kind.input,
+            output=kind.output,
+            max_ratio=plan.cap,
+            training=_training(run),
+            licence=run.options.licence,
+            recipe=recipe.dump(plan),
+        ),
     )
 
 
-def _save(
-    run: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer, state: dict
-) -> None:
-    """Write weights, then progress, each by rename, so that a kill leaves the old or the new checkpoint."""
-    tensors = {f"weights.{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.items()}
-    for i, entry in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
-    save_file(
-        {k: v.contiguous() for k, v in tensors.items()}, run / "checkpoint.part", metadata={"state": json.dumps(state)}
+def _training(run: _Run) -> str:
+    """Say in one line how the weights came about."""
+    plan, state, material = run.plan, run.state, run.material
+    sources = []
+    if material.scenes:
+        sources.append(f"{len(material.scenes)} real scenes")
+    if material.photos:
+        cameras = ", ".join(camera.name for camera in material.cameras)
+        sources.append(f"{len(material.photos)} {material.photos[0].parent.name} photos with the noise of {cameras}")
+    stage = plan.stages[state.stage]
+    return (
+        f"{plan.network} on {' and '.join(sources)}; {state.step} steps of {stage.batch} x {stage.crop} px, "
+        f"{state.cpu_hours:.2f} CPU-hours" + (f", started from {run.options.init.name}" if run.options.init else "")
     )
-    (run / "checkpoint.part").replace(run / "checkpoint.safetensors")
-    (run / "checkpoint.json").write_text(json.dumps(state) + "\n")
 
 
-def _resume(
-    run: Path, network: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer
-) -> dict[str, float]:
-    file = run / "checkpoint.safetensors"
-    if not file.exists():
-        return {"step": 0, "cpu_hours": 0.0, "psnr": 0.0}
-    tensors = load_file(file)
-    network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("weights.")})
-    for key in average:
-        average[key].copy_(tensors[f"average.{key}"])
-    entries: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, index, name = key.split(".", 2)
-            entries.setdefault(int(index), {})[name] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": entries, "param_groups": groups})
-    return json.loads((run / "checkpoint.json").read_text())
-
-
-def _log(run: Path, step: int, cpu_hours: float, loss: float, rate: float, psnr: float) -> None:
-    file = run / "log.csv"
-    fresh = not file.exists()
-    with open(file, "a", newline="") as log:
-        writer = csv.writer(log)
-        if fresh:
-            writer.writerow(["step", "cpu_hours", "loss", "learning_rate", "psnr"])
-        writer.writerow([step, f"{cpu_hours:.4f}", f"{loss:.5f}", f"{rate:.2e}", f"{psnr:.3f}"])
+def _facts(run: _Run) -> dict[str, str]:
+    stages = zip(run.plan.stages, run.ends, strict=True)
+    return {
+        "recipe": run.plan.about,
+        "training": _training(run),
+        "stages": "; ".join(f"{' + '.join(stage.loss)} until step {end}" for stage, end in stages),
+        "best PSNR on the validation data": f"{run.state.psnr:.2f} dB on {len(run.validation)} crops",
+    }

@@ -1,0 +1,253 @@
+"""What training reads again and again, decoded once: memory-mapped files keyed by content.
+
+    raw file -> Frame whose mosaic (H, W) is a memory map; LibRaw's picture of it, (H, W, 3) uint16
+    photo -> (H, W, 3) uint8, reduced                           numbers about files -> the same numbers
+
+A file is known by the hash of its bytes, so that it may be moved and renamed; to save the hashing, its path, size and
+time of change are remembered with the hash. Every entry is written beside its place and moved there in one step:
+several processes may share a folder, and at worst make the same entry twice. Nothing is kept in memory: maps are opened
+for each use, and the system drops their pages when it wants to.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from darkroom import finish, raw
+from darkroom.errors import DarkroomError, SettingsError
+from darkroom.frame import Exposure, Frame, Window
+from darkroom.raw import Curve, Kind
+
+Appearance = Literal["plain", "stretched", "contrast"]
+
+_FORMAT = 1
+"""Raised whenever the same file would give another entry."""
+_LOOKS = {"stretched": finish.Look(stretch=True), "contrast": finish.Look(contrast=True)}
+_UPRIGHT = 1
+"""EXIF orientation: crops are taken as the sensor lies."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of decoded files."""
+
+    folder: Path
+
+    def frame(self, path: Path) -> Frame:
+        """Open a decoded raw file, as `raw.read` gives it, its mosaic memory-mapped.
+
+        Raises RawError as `raw.read`, DarkroomError where the folder cannot be written.
+        """
+        content = self._content(path)
+        facts, mosaic = self._read(f"{content}.json"), self._map(f"{content}-mosaic.npy")
+        if facts is None or mosaic is None:
+            frame = raw.read(path)
+            self._keep(f"{content}-mosaic.npy", frame.mosaic)
+            self._write(f"{content}.json", _facts(frame))
+            facts, mosaic = self._read(f"{content}.json"), self._map(f"{content}-mosaic.npy")
+        return _frame(facts, mosaic)
+
+    def rendering(self, path: Path, *, kind: Kind, curve: Curve, look: Appearance = "plain") -> NDArray[np.uint16]:
+        """Open LibRaw's picture of a raw file, memory-mapped: (H, W, 3), of the frame's visible window, not turned.
+
+        Kinds and curves are those of `raw.render`. look "stretched": its 1st and 99th percentile of light made black
+        and white (SID, Table 3 row 8); "contrast": the inverted picture dehazed (Zamir et al.); both as `finish` does
+        it for `darkroom develop`, over the whole picture. Raises as `frame`.
+        """
+        content = self._content(path)
+        name = f"{content}-{kind}-{curve}-{look}.npy"
+        picture = self._map(name)
+        if picture is None and look == "plain":
+            frame, rendered = raw.render(path, kind=kind, curve=curve)
+            self._write(f"{content}.json", _facts(frame))
+            picture = self._kept(name, rendered)
+        elif picture is None:
+            plain = self.rendering(path, kind=kind, curve=curve)
+            picture = self._kept(name, _looked(plain, curve, look))
+        return picture
+
+    def photo(self, path: Path, reduced_by: float = 1.0, *, look: Appearance = "plain") -> NDArray[np.uint8]:
+        """Open a JPEG or PNG photo, memory-mapped: (H, W, 3), made `reduced_by` times smaller; looks as in `rendering`.
+
+        Raises SettingsError for what is no photo.
+        """
+        content = self._content(path)
+        name = f"{content}-photo-{reduced_by:.6g}-{look}.npy"
+        picture = self._map(name)
+        if picture is None and look == "plain":
+            picture = self._kept(name, read_photo(path, reduced_by))
+        elif picture is None:
+            plain = self.photo(path, reduced_by)
+            picture = self._kept(name, (_looked(plain * np.uint16(257), "srgb", look) / 257 + 0.5).astype(np.uint8))
+        return picture
+
+    def numbers(self, name: str, paths: Sequence[Path], measure: Callable[[], Sequence[float]]) -> tuple[float, ...]:
+        """Return what `measure` found of these files, in this order, when it was last asked under this name."""
+        contents = "".join(self._content(path) for path in paths)
+        file = f"{hashlib.blake2b(contents.encode(), digest_size=16).hexdigest()}-{name}.json"
+        known = self._read(file)
+        if known is None:
+            known = [float(number) for number in measure()]
+            self._write(file, known)
+        return tuple(known)
+
+    def _content(self, path: Path) -> str:
+        """Hash a file, or remember its hash by its path, size and time of change."""
+        try:
+            status, place = path.stat(), os.fsencode(path.absolute())
+            file = f"index/{hashlib.blake2b(place, digest_size=16).hexdigest()}.json"
+            stamp = [status.st_size, status.st_mtime_ns]
+            known = self._read(file)
+            if known is not None and known["stamp"] == stamp:
+                return known["content"]
+            with path.open("rb") as data:
+                content = hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise SettingsError(f"{path}: cannot be read ({reason}); check the name and its permissions") from error
+        self._write(file, {"stamp": stamp, "content": content})
+        return content
+
+    @property
+    def _entries(self) -> Path:
+        return self.folder / str(_FORMAT)
+
+    def _read(self, name: str):
+        """Read an entry of JSON; None where there is none, or a broken one."""
+        try:
+            return json.loads((self._entries / name).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def _map(self, name: str) -> NDArray | None:
+        """Map an array; None where there is none, or a broken one."""
+        try:
+            return np.load(self._entries / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def _write(self, name: str, entry: object) -> None:
+        self._place(name, lambda file: file.write(json.dumps(entry).encode()))
+
+    def _keep(self, name: str, array: NDArray) -> None:
+        self._place(name, lambda file: np.save(file, array, allow_pickle=False))
+
+    def _kept(self, name: str, array: NDArray) -> NDArray:
+        """Write an array, and map it in place of the one in memory."""
+        self._keep(name, array)
+        return np.load(self._entries / name, mmap_mode="r", allow_pickle=False)
+
+    def _place(self, name: str, write: Callable) -> None:
+        """Write a file beside its place, then move it there."""
+        target = self._entries / name
+        part = target.with_name(f"{os.urandom(6).hex()}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("xb") as file:
+                write(file)
+            part.replace(target)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise DarkroomError(
+                f"{self.folder}: cannot be written ({reason}); make room there, or choose another folder for the cache"
+            ) from error
+        finally:
+            with suppress(OSError):
+                part.unlink()
+
+
+def read_photo(path: Path, reduced_by: float) -> NDArray[np.uint8]:
+    """Read a photo, made `reduced_by` times smaller by Lanczos; 1 or less leaves it as it is. SettingsError if none."""
+    try:
+        with Image.open(path) as file:
+            photo = file.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise SettingsError(f"{path}: cannot be read as a photo ({error}); give JPEG or PNG files") from error
+    if reduced_by > 1:
+        size = (max(1, round(photo.width / reduced_by)), max(1, round(photo.height / reduced_by)))
+        photo = photo.resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(photo)
+
+
+def _looked(plain: NDArray[np.uint16], curve: Curve, look: Appearance) -> NDArray[np.uint16]:
+    """Give a picture a look in light, whatever its curve: (H, W, 3) -> (H, W, 3), both under the same curve."""
+    there, back = _exchanges(curve)
+    height, width = plain.shape[:2]
+    rgb = there[np.ascontiguousarray(plain.transpose(2, 0, 1))]
+    window = Window(0, 0, height, width)
+    looked = finish.render(
+        rgb, matrix=np.eye(3, dtype=np.float32), window=window, orientation=_UPRIGHT, look=_LOOKS[look], bits=16
+    )
+    return back[looked]
+
+
+def _exchanges(curve: Curve) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Tables from 16-bit values under the curve to those under sRGB's, which `finish` knows, and back."""
+    codes = np.arange(65536)
+    if curve == "srgb":
+        return codes.astype(np.uint16), codes.astype(np.uint16)
+    there = np.rint(65535 * finish.linear_to_srgb(bt709_to_linear(codes / 65535))).astype(np.uint16)
+    back = np.rint(65535 * linear_to_bt709(finish.srgb_to_linear(codes / 65535))).astype(np.uint16)
+    return there, back
+
+
+def bt709_to_linear(encoded: NDArray) -> NDArray:
+    """Undo the BT.709 transfer curve as LibRaw has it: power 2.222, foot of slope 4.5."""
+    return np.where(encoded < 4.5 * 0.018, encoded / 4.5, ((encoded + 0.099) / 1.099) ** 2.222)
+
+
+def linear_to_bt709(linear: NDArray) -> NDArray:
+    """Apply the BT.709 transfer curve."""
+    return np.where(linear < 0.018, 4.5 * linear, 1.099 * np.maximum(linear, 0.018) ** (1 / 2.222) - 0.099)
+
+
+def _facts(frame: Frame) -> dict[str, object]:
+    """Everything of a frame but its samples, as JSON can hold it."""
+
+    def listed(numbers: NDArray | None) -> list | None:
+        return None if numbers is None else numbers.tolist()
+
+    return {
+        "cfa": frame.cfa,
+        "black": listed(frame.black),
+        "white": frame.white,
+        "white_balance": listed(frame.white_balance),
+        "daylight": listed(frame.daylight),
+        "camera_to_srgb": listed(frame.camera_to_srgb),
+        "exposure": asdict(frame.exposure),
+        "visible": asdict(frame.visible),
+        "orientation": frame.orientation,
+        "camera": frame.camera,
+        "bits": frame.bits,
+        "notes": frame.notes,
+    }
+
+
+def _frame(facts: dict, mosaic: NDArray[np.uint16]) -> Frame:
+    def array(numbers: list | None) -> NDArray[np.float32] | None:
+        return None if numbers is None else np.array(numbers, np.float32)
+
+    return Frame(
+        mosaic=mosaic,
+        cfa=facts["cfa"],
+        black=array(facts["black"]),
+        white=facts["white"],
+        white_balance=array(facts["white_balance"]),
+        daylight=array(facts["daylight"]),
+        camera_to_srgb=array(facts["camera_to_srgb"]),
+        exposure=Exposure(**facts["exposure"]),
+        visible=Window(**facts["visible"]),
+        orientation=facts["orientation"],
+        camera=facts["camera"],
+        bits=facts["bits"],
+        notes=tuple(facts["notes"]),
+    )

@@ -1,0 +1,257 @@
+"""What a run learns from: real pairs, photos made dark by the sensor model, photos darkened in sRGB; freely mixed.
+
+    folders and lists  ->  Material  ->  (recipe's stage, number of the draw)  ->  Example
+
+Nothing is held in memory but what a draw needs: pictures and mosaics are memory-mapped from the cache.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from darkroom import cfa
+from darkroom.errors import SettingsError
+from darkroom.frame import CFA
+from darkroom.train import darken, noise, pairs, recipe, simulate
+from darkroom.train.cache import Cache
+from darkroom.train.pairs import Pair
+from darkroom.train.recipe import Recipe, Stage
+from darkroom.train.simulate import Example, Kind, Photo
+
+REDUCED_BY = 2.0
+"""How much smaller than the camera's file a photo must be before its pixels count as clean."""
+HELD_OUT = 20
+"""Without a validation set every so many-th scene and photo is kept from training for it."""
+VALIDATION_SIDE = 480
+"""Sites along a side of the validation crops, at most."""
+ROOM = 12
+"""Sites that a mirrored crop may need beyond itself to find its phase again: two cells of X-Trans."""
+VALIDATION_CROPS = 24
+"""Validation examples, at most."""
+VALIDATION_RATIOS = (100.0, 250.0, 300.0)
+DARKNESS_PAIRS = 200
+"""Pairs that paper 004's parameters are estimated from."""
+Scenes = tuple[tuple[Pair, ...], ...]
+Photos = tuple[Path, ...]
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the data is."""
+
+    pairs: Path | None = None
+    """A SID list file, a folder with short/ and long/, or a CSV of pairs."""
+    photos: Path | None = None
+    """A folder of clean JPEG or PNG photos."""
+    validation: Path | None = None
+    """Pairs or photos to choose weights by; None holds some of the above out."""
+    exclude: tuple[str, ...] = ()
+    """Scenes to leave out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything a run draws from."""
+
+    kind: Kind
+    cameras: tuple[noise.Camera, ...]
+    scenes: Scenes
+    photos: Photos
+    darkness: darken.Darkness | None
+    cache: Cache
+    validation: tuple[tuple[Pair, ...] | Path, ...]
+    """Scenes or photos kept for choosing weights."""
+
+    @property
+    def epoch(self) -> int:
+        """Scenes, or photos where there is no scene."""
+        return len(self.scenes) or len(self.photos)
+
+
+def gather(
+    plan: Recipe,
+    sources: Sources,
+    cameras: Sequence[noise.Camera],
+    cache: Cache,
+    *,
+    sensor: CFA,
+    tell: Callable[[str], None],
+) -> Material:
+    """Find all data, check the pairs' alignment, and set the validation data apart.
+
+    `cameras`: whose noise to imitate. `tell` hears one line about each thing left out or set apart.
+    Raises SettingsError where there is nothing to learn from, or not what the recipe needs.
+    """
+    scenes: Scenes = ()
+    if sources.pairs:
+        found = pairs.find(sources.pairs, cache, cap=plan.cap, exclude=sources.exclude, shorts=plan.shorts)
+        kept, misaligned, unclear = pairs.aligned(found, cache)
+        for pair in misaligned:
+            tell(str(pair))
+        if unclear:
+            tell(f"{len(unclear)} of {len(kept)} pairs are too dark to check that short and reference are aligned")
+        scenes = _scenes(kept)
+    photos = _photos(sources.photos) if sources.photos else ()
+    scenes, photos, validation = _set_apart(plan, scenes, photos, sources.validation, cache, tell)
+    if not scenes and not photos:
+        raise SettingsError("nothing to learn from; give --pairs, --photos or both")
+    darkness = None
+    if any("darkened" in stage.data for stage in plan.stages):
+        if not scenes:
+            raise SettingsError(f"{plan.name}: darkens photos as real pairs are dark; give --pairs to learn that from")
+        if not photos:
+            raise SettingsError(f"{plan.name}: darkens photos; give --photos, too")
+        darkness = darken.of_pairs([pair for scene in scenes for pair in scene][:DARKNESS_PAIRS], cache)
+    if scenes and (taken := cache.frame(scenes[0][0].short).cfa) != sensor:
+        raise SettingsError(
+            f"{scenes[0][0].short}: is {taken}, the recipe's camera is {sensor}; name the camera that took it, or --cfa"
+        )
+    kind = Kind(sensor, cfa.packing(sensor, plan.layout), plan.input, plan.output)
+    return Material(kind, tuple(cameras), scenes, photos, darkness, cache, validation)
+
+
+def _scenes(found: Sequence[Pair]) -> Scenes:
+    return tuple(tuple(scene) for scene in pairs.scenes(found))
+
+
+def _photos(folder: Path) -> Photos:
+    names = tuple(sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES))
+    if not names:
+        raise SettingsError(f"{folder}: holds no photo; name a folder of clean JPEG or PNG photos")
+    return names
+
+
+def _set_apart(
+    plan: Recipe, scenes: Scenes, photos: Photos, validation: Path | None, cache: Cache, tell: Callable[[str], None]
+) -> tuple[Scenes, Photos, Scenes | Photos]:
+    """Return what is left to train on, and the validation's scenes or photos."""
+    if validation is not None:
+        if validation.is_dir() and not (validation / "long").is_dir():
+            return scenes, photos, _photos(validation)
+        return scenes, photos, _scenes(pairs.find(validation, cache, cap=plan.cap, shorts=plan.shorts))
+    held_scenes, held_photos = scenes[::HELD_OUT], photos[::HELD_OUT]
+    held = held_scenes or held_photos
+    if not held or len(held) == len(scenes or photos):
+        raise SettingsError("too little data to keep some for validation; give --validation, or two scenes at least")
+    tell(f"validation: {len(held)} of {len(scenes or photos)} {'scenes' if scenes else 'photos'} kept from training")
+    left_scenes = tuple(scene for i, scene in enumerate(scenes) if i % HELD_OUT)
+    left_photos = tuple(photo for i, photo in enumerate(photos) if i % HELD_OUT)
+    return left_scenes, left_photos if not held_scenes else photos, held
+
+
+def photo(path: Path, cache: Cache, look: recipe.Appearance) -> Photo:
+    """Open one photo, reduced until its pixels count as clean, with the reference the look asks for."""
+    factor = max(1.0, REDUCED_BY / _reduced_already(path))
+    plain = cache.photo(path, factor, look="plain")
+    return Photo(plain, plain if look == "plain" else cache.photo(path, factor, look=look))
+
+
+def _reduced_already(path: Path) -> float:
+    """How far a photo was reduced from the camera's file, as the sources.csv beside it says; else 1."""
+    table = path.parent / "sources.csv"
+    if not table.exists():
+        return 1.0
+    with open(table, newline="", encoding="utf-8") as rows:
+        return next((float(row["reduced_by"]) for row in csv.DictReader(rows) if row["file"] == path.name), 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """One stage's examples by number: the same number always gives the same example."""
+
+    plan: Recipe
+    stage: Stage
+    material: Material
+    seed: int
+    photos: tuple[Photo, ...]
+    scenes: Scenes
+    kinds: tuple[str, ...]
+    shares: tuple[float, ...]
+
+    def example(self, number: int) -> Example:
+        rng = np.random.default_rng([self.seed, number])
+        kind = self.kinds[rng.choice(len(self.kinds), p=self.shares)]
+        if kind == "photos":
+            material = self.material
+            return simulate.example(self.photos, material.cameras, rng, kind=material.kind, size=self.stage.crop)
+        if kind == "darkened":
+            return darken.example(self.photos, self.material.darkness, rng, size=self.stage.crop)
+        epoch, place = divmod(number, len(self.scenes))
+        order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.scenes))
+        scene, look = self.scenes[order[place]], self.stage.references
+        return _of_scene(scene, self.plan, look, self.material, rng, self.stage.crop)
+
+
+def draws(plan: Recipe, stage: Stage, material: Material, seed: int) -> Draws:
+    """Prepare a stage's draws. Raises SettingsError where its kind of data was not given."""
+    given = [name for name, there in (("pairs", material.scenes), ("photos", material.photos)) if there]
+    data = stage.data or {name: 1.0 for name in given}
+    for name in data:
+        if name not in given and not (name == "darkened" and material.darkness):
+            raise SettingsError(f"{plan.name}: learns from {name}; give --{name}")
+    scenes = list(material.scenes)
+    np.random.default_rng([seed, 2]).shuffle(scenes)
+    return Draws(
+        plan=plan,
+        stage=stage,
+        material=material,
+        seed=seed,
+        photos=tuple(photo(path, material.cache, stage.references) for path in material.photos)
+        if {"photos", "darkened"} & set(data)
+        else (),
+        scenes=tuple(scenes[: ceil(stage.fraction * len(scenes))]),
+        kinds=tuple(data),
+        shares=tuple(share / sum(data.values()) for share in data.values()),
+    )
+
+
+def validation(plan: Recipe, material: Material, multiple: int) -> list[Example]:
+    """Make the examples that weights are chosen by: fixed, from data that is not trained on.
+
+    `multiple`: the network's, in packed pixels. Photos are the bench's: their centre, every ratio
+    and camera in turn. Of a scene the first short is taken.
+    """
+    step = simulate.sites_multiple(material.kind, multiple)
+    side = max(VALIDATION_SIDE // step * step, step)
+    look = plan.stages[-1].references
+    examples = []
+    for i, held in enumerate(material.validation[:VALIDATION_CROPS]):
+        if isinstance(held, Path):
+            opened, ratio = photo(held, material.cache, look), min(VALIDATION_RATIOS[i % 3], plan.cap)
+            camera = material.cameras[(i + i // 3) % len(material.cameras)]
+            small = min(*opened.picture.shape[:2], side) // step * step
+            examples.append(simulate.central(opened, camera, ratio, i, kind=material.kind, size=small))
+        else:
+            seen = material.cache.frame(held[0].short).visible
+            room = min(seen.height, seen.width) - ROOM
+            size = max(min(side, room // step * step), step)
+            examples.append(_of_scene(held[:1], plan, look, material, np.random.default_rng(i), size))
+    return examples
+
+
+def _of_scene(
+    scene: Sequence[Pair],
+    plan: Recipe,
+    look: recipe.Appearance,
+    material: Material,
+    rng: np.random.Generator,
+    size: int,
+) -> Example:
+    return pairs.example(
+        list(scene),
+        material.cache,
+        rng,
+        packing=material.kind.packing,
+        input=plan.input,
+        output=plan.output,
+        curve=plan.curve,
+        look=look,
+        size=size,
+        flips=plan.flips,
+    )

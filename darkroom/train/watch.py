@@ -1,0 +1,162 @@
+"""What a run shows of itself: numbers as it goes, pictures now and then, a report at the end.
+
+    step, {name: number}                   ->  RUN/log.csv, RUN/tensorboard
+    step, [(short, output, reference)]     ->  RUN/samples/step-000500.png, RUN/tensorboard
+    both, read back from the run's folder  ->  RUN/report.html
+
+The log has one row a step and only ever grows: a run resumed from a checkpoint before the log's end takes the rows
+from there on back, and writes them again.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom import image, page
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+LARGEST = 320
+"""Pixels along a side of a sample; of larger ones the centre is shown."""
+GAP = 4
+"""Pixels between the pictures of a sample."""
+SHOWN = 3
+"""Sample files in a report: the first, the last and what lies between them."""
+
+Sample = tuple[NDArray, NDArray, NDArray]
+"""The short as a plain picture, the network's output and the reference: (3, H, W) or (H, W, 3) each, in [0, 1]."""
+
+
+class Watch:
+    """Keeps a run's folder telling how the run goes; opens on what an earlier part of it has left there."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._rows = _read(run / "log.csv")
+        self._board = None
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Add numbers to a step's row; names with a common part before "/" share a chart."""
+        fresh = not self._rows or step > max(self._rows)
+        names = self._names()
+        self._rows = {known: row for known, row in self._rows.items() if known <= step}
+        self._rows[step] = self._rows.get(step, {}) | values
+        file = self._run / "log.csv"
+        if fresh and file.exists() and self._names() == names:
+            with open(file, "a", newline="") as log:
+                log.write(_line(step, self._rows[step], names))
+        else:
+            _replace(file, _table(self._rows, self._names()))
+        board = self._opened(step)
+        for name, value in values.items():
+            board.add_scalar(name, value, step)
+
+    def samples(self, step: int, samples: Sequence[Sample]) -> None:
+        """Keep pictures of a step, one sample a row: short | output | reference."""
+        folder = self._run / "samples"
+        folder.mkdir(exist_ok=True)
+        sheet = _sheet(samples)
+        image.write(sheet, folder / f"step-{step:06d}.png", exif=b"", overwrite=True)
+        self._opened(step).add_image("samples", sheet, step, dataformats="HWC")
+
+    def report(self, title: str, facts: dict[str, str]) -> Path:
+        """Write RUN/report.html: the facts, a chart of every kind of number, some samples; return its path."""
+        parts = [page.table(("fact", "value"), list(facts.items()))] if facts else []
+        kinds = dict.fromkeys(name.split("/")[0] for name in self._names())
+        for kind in kinds:
+            names = [name for name in self._names() if name.split("/")[0] == kind]
+            parts += [page.heading(kind), page.chart({n: self._curve(n) for n in names}, x="step", y=kind)]
+        if self._rows:
+            parts += [page.heading("Numbers"), page.table(*self._summary())]
+        files = sorted((self._run / "samples").glob("step-*.png"))
+        if files:
+            parts += [page.heading("Samples"), page.paragraph("From left to right: short, output, reference.")]
+        for place in sorted({round(i * (len(files) - 1) / (SHOWN - 1)) for i in range(SHOWN)} if files else ()):
+            parts.append(page.stored(files[place], f"step {int(files[place].stem.removeprefix('step-')):,}"))
+        path = self._run / "report.html"
+        page.write(path, title, parts)
+        return path
+
+    def close(self) -> None:
+        """Flush what TensorBoard has not written yet."""
+        if self._board:
+            self._board.close()
+
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self._rows.values() for name in row))
+
+    def _curve(self, name: str) -> list[tuple[float, float]]:
+        return [(step, row[name]) for step, row in self._rows.items() if name in row]
+
+    def _summary(self) -> tuple[tuple[str, ...], list[list[str]]]:
+        """How every number began, how it ended, and its best on the way."""
+        rows = []
+        for name in self._names():
+            values = [value for _, value in self._curve(name)]
+            rows.append(
+                [name, *(f"{v:.5g}" for v in (values[0], values[-1], np.fmin.reduce(values), np.fmax.reduce(values)))]
+            )
+        return ("number", "first", "last", "lowest", "highest"), rows
+
+    def _opened(self, step: int) -> "SummaryWriter":
+        """Open TensorBoard's file at the first step there is, telling it that later ones are to come again."""
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self._run / "tensorboard"), purge_step=step)
+        return self._board
+
+
+def _read(file: Path) -> dict[int, dict[str, float]]:
+    """Read a log back; a last line that a kill cut short is taken out of the file."""
+    if not file.exists():
+        return {}
+    text = file.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        _replace(file, whole)
+    table = csv.DictReader(io.StringIO(whole))
+    return {int(row.pop("step")): {name: float(value) for name, value in row.items() if value} for row in table}
+
+
+def _line(step: int, row: dict[str, float], names: Sequence[str]) -> str:
+    return ",".join([str(step), *(f"{row[name]:.8g}" if name in row else "" for name in names)]) + "\n"
+
+
+def _table(rows: dict[int, dict[str, float]], names: Sequence[str]) -> str:
+    return "".join([",".join(["step", *names]) + "\n", *(_line(step, row, names) for step, row in rows.items())])
+
+
+def _replace(file: Path, text: str) -> None:
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, file)
+
+
+def _sheet(samples: Sequence[Sample]) -> NDArray[np.uint8]:
+    """Lay samples out in rows, the three pictures of each side by side."""
+    rows = [_beside([_shown(picture) for picture in sample]) for sample in samples]
+    width = max(row.shape[1] for row in rows)
+    rows = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate(rows)[:-GAP]
+
+
+def _beside(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    padded = [np.pad(picture, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for picture in pictures]
+    return np.concatenate(padded, 1)[:, :-GAP]
+
+
+def _shown(picture: NDArray) -> NDArray[np.uint8]:
+    """Cut the centre out of a picture and round it to (H, W, 3) in 8 bits."""
+    if picture.shape[-1] != 3:
+        picture = picture.transpose(1, 2, 0)
+    top, left = (max(0, (length - LARGEST) // 2) for length in picture.shape[:2])
+    centre = picture[top : top + LARGEST, left : left + LARGEST]
+    return (np.clip(centre, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,54 @@
+"""The processes of one training: those `torchrun` started, and how all of them stop at the same step.
+
+torchrun's environment, signals  ->  (rank, how many), "shall it stop?"
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+
+
+@contextmanager
+def workers() -> Iterator[tuple[int, int]]:
+    """Join the other processes that `torchrun` started: this one's rank, and how many there are; else (0, 1)."""
+    if not distributed.is_torchelastic_launched():
+        yield 0, 1
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield distributed.get_rank(), distributed.get_world_size()
+    finally:
+        distributed.destroy_process_group()
+
+
+def agreed(interrupted: bool, over: bool, device: torch.device) -> tuple[bool, bool]:
+    """Make every process stop at the same step, where any would."""
+    if not distributed.is_initialized():
+        return interrupted, over
+    flags = torch.tensor([interrupted, over], dtype=torch.int32, device=device)
+    distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+    return bool(flags[0]), bool(flags[1])
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Turn SIGINT and SIGTERM into a question, so that a step is never cut in two; a second SIGINT ends at once."""
+    asked = []
+
+    def ask(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    try:
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, which alone is told of signals
+        before = {}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
