@@ -86,12 +86,11 @@ def packing(kind: str, layout: str) -> Packing:
 
 def sample(rgb: NDArray, cfa: str) -> NDArray:
     """See a colour image through the mosaic: (H, W, 3) -> (H, W), at the canonical phase."""
-    height, width = rgb.shape[:2]
-    cell = CELL[cfa]
-    rows = -(-height // len(cell))
-    cols = -(-width // len(cell))
-    colour = np.tile(cell, (rows, cols))[:height, :width]
-    return np.take_along_axis(rgb, colour[..., None].astype(np.intp), axis=2)[..., 0]
+    mosaic = np.empty(rgb.shape[:2], rgb.dtype)
+    period = len(CELL[cfa])
+    for (top, left), colour in np.ndenumerate(CELL[cfa]):
+        mosaic[top::period, left::period] = rgb[top::period, left::period, colour]
+    return mosaic
 
 
 def pack(mosaic: NDArray, packing: Packing) -> NDArray:

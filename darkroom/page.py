@@ -112,8 +112,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def chart(series: dict[str, list[tuple[float, float]]], *, x: str, y: str) -> str:
     """Draw named curves over common axes, with a legend and, under the pointer, the numbers.
 
-    `x` and `y` name the axes; a single curve named as its axis needs no legend. A value that is not finite interrupts its curve. An axis whose numbers are all above 0
-    and span more than `DECADES` is logarithmic.
+    `x` and `y` name the axes; a single curve named as its axis needs no legend. A value that is not finite interrupts
+    its curve. An axis whose numbers are all above 0 and span more than `DECADES` is logarithmic.
     """
     points = {name: sorted(curve) for name, curve in series.items()}
     finite = [p for curve in points.values() for p in curve if math.isfinite(p[0]) and math.isfinite(p[1])]

@@ -72,7 +72,7 @@ def test_the_command_measures_everything_that_was_asked_for(run, tmp_path):  # n
 
 def test_the_command_prints_a_table_of_what_was_asked_for_only(run, tmp_path):  # noqa: F811
     network = write_network(tmp_path / "n.onnx", 3)
-    code, out, _ = run("bench", "--megapixels", "0.05", "--only", "decoding", "--model", network)
+    code, out, _ = run("bench", "--megapixels", "0.05", "decoding", "--model", network)
     assert code == 0 and "what isolating it costs" in out and "whole process" not in out and "cores" in out
 
 
@@ -81,7 +81,7 @@ def test_the_command_prints_a_table_of_what_was_asked_for_only(run, tmp_path):  
     [
         (("--megapixels", "0"), "--megapixels 0: are no sizes; give some from 0.05 to 200, such as 12,24,61"),
         (("--megapixels", "big"), "--megapixels big: are no sizes"),
-        (("--only", "luck"), "luck: nothing that can be measured; known are develop, memory"),
+        (("luck",), "luck: nothing that can be measured; known are develop, memory"),
     ],
 )
 def test_wrong_usage_is_one_line(run, words, complaint):  # noqa: F811

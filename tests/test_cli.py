@@ -448,24 +448,43 @@ def test_train_without_torch_says_what_to_install(here, monkeypatch):
 
 def test_train_hands_its_options_to_the_loop(run, monkeypatch, here):
     loop = pytest.importorskip("darkroom.train.loop")
-    plans = []
+    data = pytest.importorskip("darkroom.train.data")
+    heard = []
 
-    def train(plan, folder, *, threads, every, on_progress):
-        plans.append((plan, folder, threads, every))
-        on_progress(loop.Progress(10, 20, 0.04, 0.1, None))
-        on_progress(loop.Progress(20, 20, 0.03, 0.2, 28.5))
+    def gather(plan, sources, cameras, cache, *, sensor, tell):
+        heard.append((sources, [camera.name for camera in cameras], cache.folder, sensor))
+        tell("one pair left out")
+        return "material"
+
+    def train(plan, material, folder, options, on_progress):
+        heard.append((plan, material, folder, options))
+        on_progress(loop.Progress(0.5, 10, 0.04, 0.1, None))
+        on_progress(loop.Progress(1.0, 20, 0.03, 0.2, 28.5))
         return folder / "night.onnx"
 
+    monkeypatch.setattr(data, "gather", gather)
     monkeypatch.setattr(loop, "train", train)
-    words = "--photos p --validation v -o runs/night --network red --cfa xtrans --cameras a,b"
-    code, out, err = run("train", *words.split(), "--steps", "20", "--threads", "2", "--every", "5")
+    words = (
+        "--photos p --pairs q --validation v -o runs/night --recipe red-sony --camera canon70d,nikond850 --cfa xtrans"
+    )
+    more = "--batch 3 --crop 96 --learning-rate 1e-3 --loss l2 --freeze 2 --exclude 1,2 --minutes 5 --cache c --seed 7"
+    code, out, err = run("train", *words.split(), *more.split(), "--threads", "2", "--every", "5")
     assert (code, out) == (0, f"{Path('runs/night/night.onnx')}\n")
-    assert err == "step 20 of 20  loss 0.0300  0.20 CPU-hours  0 min left  28.50 dB\n"
-    ((plan, folder, threads, every),) = plans
-    assert (plan.name, plan.network, plan.packing, plan.cameras) == ("night", "red", "xtrans9", ("a", "b"))
-    assert (plan.photos, plan.validation, plan.steps) == ("p", "v", 20)
-    assert (folder, threads, every) == (Path("runs/night"), 2, 5)
-    assert run("train", "--photos", "p", "--validation", "v", "-o", "x", "--init", "none.onnx")[0] == 2
+    assert err == "one pair left out\nstep 20  100%  loss 0.0300  0.20 CPU-hours  28.50 dB\n"
+    (sources, cameras, cache, sensor), (plan, material, folder, options) = heard
+    assert sources == data.Sources(Path("q"), Path("p"), Path("v"), ("1", "2"))
+    assert (cameras, cache, sensor, material) == (["canon70d", "nikond850"], Path("c"), "xtrans", "material")
+    stage = plan.stages[0]
+    assert (plan.name, plan.network, folder) == ("night", "red", Path("runs/night"))
+    assert (stage.batch, stage.crop, stage.learning_rate, stage.loss, stage.last_blocks) == (
+        3,
+        96,
+        1e-3,
+        {"l2": 1.0},
+        2,
+    )
+    assert (options.threads, options.every, options.minutes, options.seed) == (2, 5, 5.0, 7)
+    assert run("train", "--photos", "p", "--validation", "v", "-o", "x", "--init", "none.onnx")[0] != 0
 
 
 # --- all of them ---

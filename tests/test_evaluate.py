@@ -14,13 +14,12 @@ from onnx import TensorProto, helper
 from PIL import Image
 from test_contract import contract_for
 
-from darkroom import cli, contract, model, raw
-from darkroom.errors import OutputError, SettingsError
-from darkroom.evaluate import baselines, metrics, ratios, report, score, simulated
-from darkroom.frame import CELL, Exposure, Frame, Window
+from darkroom import amplifier, cli, contract, model
+from darkroom.errors import ModelError
+from darkroom.evaluate import case, cost, measure, metrics, ratios, report, score, simulated, speed, systems
 
 
-def write_network(path: Path, pool: int) -> Path:
+def write_network(path: Path, pool: int, recipe: str = "", **contract_changes) -> Path:
     """A Bayer network that averages over `pool` x `pool` packed pixels, shows each as 2 x 2, and knows roughly the sRGB
     curve."""
     weights = np.zeros((12, 4, 1, 1), np.float32)
@@ -44,20 +43,25 @@ def write_network(path: Path, pool: int) -> Path:
     rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 3, "H", "W"])
     graph = helper.make_graph(nodes, "average", [bright], [rgb], constants)
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    network.metadata_props.add(key=contract.KEY, value=contract_for("bayer").to_json())
+    network.metadata_props.add(key=contract.KEY, value=contract_for("bayer", **contract_changes).to_json())
+    if recipe:
+        network.metadata_props.add(key=systems.RECIPE, value=recipe)
     onnx.save(network, path)
     return path
 
 
-@pytest.fixture
-def photos(tmp_path) -> Path:
+def draw_photos(folder: Path) -> Path:
     """Three smooth, colourful photos, one with odd sides."""
-    folder = tmp_path / "photos"
     folder.mkdir()
     for index, size in enumerate([(120, 96), (121, 97), (96, 120)]):
         coarse = np.random.default_rng(index).integers(90, 230, (5, 6, 3), np.uint8)
         Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(folder / f"{index}.png")
     return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    return draw_photos(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -93,230 +97,145 @@ def test_ssim_is_what_one_works_out_by_hand():
     assert metrics.ssim(flat / 2, flat) == pytest.approx((2 * 0.125 + 1e-4) / (0.0625 + 0.25 + 1e-4), rel=1e-5)
 
 
-# --- dark raws ---
-
-
-def test_every_ratio_meets_every_camera_and_every_phase(photos):
-    for index in range(3, 12):
-        Image.new("RGB", (16, 16)).save(photos / f"{index}.png")
-    cases = simulated.cases(photos)
-    assert len(cases) == 36
-    for ratio in simulated.RATIOS:
-        those = [case for case in cases if case.ratio == ratio]
-        assert [case.photo.name for case in those] == sorted(path.name for path in photos.iterdir())
-        assert {(case.camera, case.phase) for case in those} == {
-            (c, p) for c in simulated.CAMERAS for p in simulated.PHASES
-        }
-
-
-def test_what_is_drawn_stays_within_its_limits(photos):
-    cases = simulated.cases(photos, ratios=[float(ratio) for ratio in range(1, 101)], cameras=["nikond850", "sonya7s2"])
-    assert all(1.6 <= case.white_balance[0] <= 2.4 and 1.4 <= case.white_balance[2] <= 2.1 for case in cases)
-    gains = {name: [case.gain for case in cases if case.camera == name] for name in ("nikond850", "sonya7s2")}
-    assert 0.415 <= min(gains["nikond850"]) and 0.3 <= min(gains["sonya7s2"]) < 0.415, "the camera's own limit, or 0.3"
-    assert max(max(each) for each in gains.values()) <= 6
-
-
-def test_a_case_is_the_same_in_every_run(photos):
-    once, again = (simulated.cases(photos)[4] for _ in range(2))
-    assert once == again
-    photo = simulated.read_photo(once.photo)
-    assert (simulated.record(once, photo) == simulated.record(again, photo)).all()
-    alone = simulated.cases(photos, ratios=[once.ratio])[1]
-    assert (alone.white_balance, alone.seed) == (once.white_balance, once.seed), "whatever others it is run with"
-    other = simulated.cases(photos)[5]
-    assert (simulated.record(other, photo) != simulated.record(once, photo)).any()
-
-
-@pytest.mark.parametrize(("cfa", "count"), [("bayer", 4), ("xtrans", 1)])
-def test_the_dark_raw_reads_back_as_what_was_recorded(photos, tmp_path, cfa, count):
-    plan = simulated.cases(photos, cfa=cfa)
-    for case in plan[:count]:
-        case = replace(case, photo=plan[3].photo)  # with odd sides
-        photo = simulated.read_photo(case.photo)
-        simulated.write(case, photo, tmp_path / "dark.dng")
-        frame, window = raw.read(tmp_path / "dark.dng"), Window(*case.phase, 97, 121)
-        assert (frame.cfa, frame.visible, frame.orientation) == (cfa, window, 1)
-        visible = frame.mosaic[window.top : window.top + 97, window.left : window.left + 121]
-        assert (visible == simulated.record(case, photo)).all()
-        black = {"canon5d4": 2048}.get(case.camera, 512)
-        assert (frame.black == black).all() and frame.white == 16383
-        assert frame.white_balance == pytest.approx(case.white_balance, rel=1e-5)
-        assert frame.camera_to_srgb == pytest.approx(np.eye(3), abs=1e-5)
-
-
-def test_the_mean_of_a_dark_raw_is_the_photos_light(photos, tmp_path):
-    grey = np.full((64, 64, 3), 188, np.uint8)  # half of the light
-    for case in simulated.cases(photos, ratios=[100.0])[:3]:
-        black, light = {"canon5d4": 2048}.get(case.camera, 512), 0.503
-        mosaic = simulated.record(case, grey).astype(float)
-        for colour in range(3):
-            sites = np.tile(np.roll(CELL["bayer"], (-case.phase[0], -case.phase[1]), (0, 1)) == colour, (32, 32))
-            wanted = light / case.white_balance[colour] * (16383 - black) / 100
-            assert mosaic[sites].mean() - black == pytest.approx(wanted, abs=0.07 * wanted)
-
-
-def test_negatives_are_kept_by_the_black_level(photos):
-    case = simulated.cases(photos)[0]
-    mosaic = simulated.record(case, np.zeros((64, 64, 3), np.uint8))
-    assert 400 < mosaic.min() < 512 < mosaic.max()
-    assert abs(mosaic.mean() - 512) < 2
-
-
-def test_the_centre_of_a_photo_is_used(photos):
-    whole = simulated.read_photo(photos / "0.png")
-    assert whole.shape == (96, 120, 3)
-    assert (simulated.read_photo(photos / "0.png", (40, 200)) == whole[28:68]).all()
-
-
-# --- baselines ---
-
-
-def clear_frame(cfa: str, phase: tuple[int, int], height: int, width: int) -> tuple[Frame, np.ndarray]:
-    """A frame without noise, with its photo, whose visible window begins at `phase`."""
-    coarse = np.random.default_rng(0).integers(60, 250, (4, 5, 3), np.uint8)
-    photo = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.float32) / 255
-    light = simulated.srgb_to_linear(photo) / np.array([2, 1, 1.5])
-    whole = np.pad(light, ((phase[0], 0), (phase[1], 0), (0, 0)), "edge")
-    mosaic = simulated.cfas.sample(whole, cfa) * (16383 - 512) + 512
-    frame = Frame(
-        mosaic=np.rint(mosaic).astype(np.uint16),
-        cfa=cfa,
-        black=np.full(CELL[cfa].shape, 512, np.float32),
-        white=16383.0,
-        white_balance=np.array([2, 1, 1.5], np.float32),
-        daylight=None,
-        camera_to_srgb=np.eye(3, dtype=np.float32),
-        exposure=Exposure(0, 0, 0),
-        visible=Window(*phase, height, width),
-        orientation=1,
-        camera="test",
-        bits=14,
-    )
-    return frame, photo
-
-
-@pytest.mark.parametrize(
-    ("cfa", "phase", "height", "width"),
-    [("bayer", (0, 0), 72, 90), ("bayer", (1, 0), 73, 91), ("bayer", (1, 1), 72, 90), ("xtrans", (2, 5), 513, 520)],
-)
-def test_libraw_gives_a_clear_photo_back(cfa, phase, height, width):
-    frame, photo = clear_frame(cfa, phase, height, width)
-    picture = baselines.libraw(frame, 1.0)
-    assert picture.shape == photo.shape and picture.dtype == np.float32
-    assert metrics.psnr(picture[8:-8, 8:-8], photo[8:-8, 8:-8]) > 38
-    assert abs((picture - photo)[8:-8, 8:-8].mean()) < 2e-3, "white stays white, however dark the photo"
-
-
-def test_xtrans_too_small_for_libraw_is_refused():
-    frame, _ = clear_frame("xtrans", (0, 0), 511, 600)
-    with pytest.raises(
-        SettingsError, match="libraw: cannot interpolate X-Trans of 511x600; use photos and a crop of at least 512"
-    ):
-        baselines.libraw(frame, 1.0)
-
-
-def test_noise_below_black_reaches_libraw(tmp_path):
-    frame, _ = clear_frame("bayer", (0, 0), 32, 32)
-    dark = replace(frame, mosaic=np.random.default_rng(0).integers(312, 512, (32, 32), np.uint16))
-    baselines.write_bright(dark, 50.0, tmp_path / "bright.dng")
-    light = (raw.read(tmp_path / "bright.dng").mosaic - float(baselines.BLACK)) / (baselines.WHITE - baselines.BLACK)
-    assert light == pytest.approx((dark.mosaic - 512.0) * 50 / (16383 - 512), abs=1e-4)
-
-
-def test_bm3d_keeps_the_best_of_its_sigmas(monkeypatch):
-    tried = []
-
-    def blend(noisy, sigma):
-        tried.append(sigma)
-        return np.full_like(noisy, 0.5) + (sigma - best)  # the nearer to the best, the nearer to the photo
-
-    monkeypatch.setitem(sys.modules, "bm3d", type("bm3d", (), {"bm3d_rgb": staticmethod(blend)}))
-    photo = np.full((16, 16, 3), 0.5, np.float32)
-    for best in baselines.SIGMAS:
-        for error in (0.001, 0.1, 0.5):
-            tried.clear()
-            picture, sigma = baselines.bm3d(photo + np.float32(error), photo)
-            assert sigma == best and picture == pytest.approx(photo)
-            assert len(tried) == len(set(tried)), "nothing is tried twice"
-
-
-def test_without_bm3d_the_message_says_where_it_is_and_its_licence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "bm3d", None)
-    picture = np.zeros((16, 16, 3), np.float32)
-    with pytest.raises(
-        SettingsError, match=r"bm3d: not installed; `pip install 'darkroom\[bm3d\]'`, for non-commercial use"
-    ):
-        baselines.bm3d(picture, picture)
-
-
 # --- scores ---
 
 
+def networks_of(tmp_path: Path, **pools: int) -> dict[str, systems.Network]:
+    return {
+        name: systems.network(model.load(write_network(tmp_path / f"{name}.onnx", pool)))
+        for name, pool in pools.items()
+    }
+
+
+def cases(photos: Path, *, burst: bool = False, **options) -> list[case.Case]:
+    return [simulated.case(dark, burst=burst) for dark in simulated.plan(photos, **options)]
+
+
 def test_a_better_network_scores_higher(photos, tmp_path):
-    networks = {f"over {pool}": model.load(write_network(tmp_path / f"{pool}.onnx", pool)) for pool in (1, 5)}
-    found = list(score.scores(simulated.cases(photos, ratios=[100.0]), networks, ["libraw"], centre=48))
+    plan = systems.Plan(networks_of(tmp_path, rough=1, smooth=5), ("libraw",))
+    found = list(score.scores(cases(photos, ratios=[100.0]), plan, score.Setting(centre=48)))
     (whole, small) = report.tables(found)
-    assert (whole.window, small.window, whole.photos) == ("1024x1536", "48x48", 3)
+    assert (whole.window, small.window, whole.photos) == ("whole", "48x48", 3)
     for table in (whole, small):
-        means = {system: by_ratio[0] for system, by_ratio in table.rows}
-        assert list(means) == ["libraw", "over 1", "over 5"]
-        assert means["over 5"].psnr > means["over 1"].psnr + 3 and means["over 5"].ssim > means["over 1"].ssim
+        means = {row.system: row.means[0] for row in table.rows}
+        assert list(means) == ["libraw", "rough", "smooth"]
+        assert means["smooth"].psnr > means["rough"].psnr + 3 and means["smooth"].ssim > means["rough"].ssim
 
 
 def test_scores_are_the_same_in_every_run(photos, tmp_path):
-    networks = {"n": model.load(write_network(tmp_path / "n.onnx", 3))}
-    plan = simulated.cases(photos)[2:4]
-    assert list(score.scores(plan, networks, [])) == list(score.scores(plan, networks, []))
+    plan = systems.Plan(networks_of(tmp_path, n=3))
+    once, again = (list(score.scores(cases(photos)[2:4], plan, score.Setting())) for _ in range(2))
+    assert once == again
 
 
 def test_xtrans_is_scored_too(tmp_path):
     Image.new("RGB", (512, 512), (90, 160, 120)).save(tmp_path / "a.png")
-    (found,) = score.scores(simulated.cases(tmp_path, ratios=[10.0], cfa="xtrans"), {}, ["libraw"])
+    plan = systems.Plan({}, ("libraw",))
+    (found,) = score.scores(cases(tmp_path, ratios=[10.0], cfa="xtrans"), plan, score.Setting())
     assert found.cfa == "xtrans" and found.psnr > 20
 
 
-def made_up(system: str, ratio: float, psnr: float, photo: str = "a.png") -> score.Score:
-    return score.Score(system, photo, "bayer", ratio, "sonya7s2", 1.0, "1024x1536", psnr, psnr / 40, "")
+def test_bm3d_works_on_the_centre_of_what_libraw_made(photos, monkeypatch):
+    monkeypatch.setitem(
+        sys.modules, "bm3d", type("bm3d", (), {"bm3d_rgb": staticmethod(lambda noisy, sigma: noisy * 0 + 0.5)})
+    )
+    plan = systems.Plan({}, ("bm3d",), sigma=0.2)
+    (found,) = score.scores(cases(photos, ratios=[100.0])[:1], plan, score.Setting(centre=40))
+    assert (found.system, found.window, found.chosen) == ("bm3d", "40x40", "sigma 0.2"), "LibRaw was not asked for"
+    (found,) = score.scores(cases(photos, ratios=[100.0])[:1], plan, score.Setting())
+    assert found.window == "384x384"
 
 
-def test_means_are_taken_over_the_photos_at_each_ratio():
-    found = [made_up("n", ratio, psnr, photo) for photo, psnr in (("a.png", 20), ("b.png", 30)) for ratio in (300, 100)]
-    (table,) = report.tables([replace(each, psnr=each.psnr + (each.ratio == 100)) for each in found])
-    assert table.ratios == (100, 300) and table.photos == 2
-    assert table.rows == (("n", (report.Mean(26, 0.625), report.Mean(25, 0.625))),)
+def test_a_burst_scores_higher_and_oracles_help(photos):
+    (one,) = cases(photos, ratios=[100.0], burst=True)[:1]
+    tinted = replace(one, frame=replace(one.frame, white_balance=np.array([1, 1, 1], np.float32)))
+    tinted = replace(tinted, burst=(tinted.frame, *one.burst[1:]))
+
+    def scored(each: case.Case, *oracles: str) -> dict[str, float]:
+        plan = systems.Plan({}, ("libraw", "burst"), oracles)
+        return {found.system: found.psnr for found in score.scores([each], plan, score.Setting())}
+
+    plain, told = scored(tinted), scored(tinted, "white-balance")
+    assert plain["burst"] > plain["libraw"]
+    assert told == pytest.approx({f"{name}+wb": psnr for name, psnr in scored(one).items()}), "gains of the reference"
+    assert scored(tinted, "mean")["libraw+mean"] > plain["libraw"] + 1
+    assert list(scored(tinted, "mean", "white-balance")) == ["libraw+wb+mean", "burst+wb+mean"]
 
 
-def test_means_over_different_raws_are_refused():
-    with pytest.raises(
-        SettingsError, match="m: scored on 1 dark raws of 1024x1536 that are not the 2 of n; use the same photos"
-    ):
-        report.tables([made_up("n", 100, 20), made_up("n", 250, 20), made_up("m", 100, 20)])
-    with pytest.raises(SettingsError, match="n: scored twice on one dark raw; leave one run out"):
-        report.tables([made_up("n", 100, 20), made_up("n", 100, 21)])
+# --- networks and their recipes ---
 
 
-def test_scores_survive_their_files(tmp_path):
-    found = [made_up("n", 100, 20.123456789012345), made_up("n", 250, inf)]
-    (tmp_path / "s.json").write_text("".join(report.to_line(each) + "\n" for each in found))
-    assert report.read(tmp_path / "s.json") == found
-    report.write_csv(found, tmp_path / "s.csv")
-    with (tmp_path / "s.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [float(row["psnr"]) for row in rows] == [20.123456789012345, inf] and rows[0]["system"] == "n"
-    with pytest.raises(
-        OutputError, match=r"s.csv: cannot be written \(no such file or directory\); choose another file"
-    ):
-        report.write_csv(found, tmp_path / "missing" / "s.csv")
+def developed(one: case.Case, network: systems.Network, **options) -> systems.Made:
+    return systems.develop(one, systems.Plan({"n": network}, **options))["n"]
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"system": "n"}'])
-def test_a_file_that_holds_no_scores_is_refused(tmp_path, text):
-    (tmp_path / "s.json").write_text(report.to_line(made_up("n", 100, 20)) + "\n" + text)
-    with pytest.raises(SettingsError, match="s.json: line 2 is no score; give what `darkroom evaluate --json` printed"):
-        report.read(tmp_path / "s.json")
-    with pytest.raises(SettingsError, match=r"cannot be read \(FileNotFoundError\)"):
-        report.read(tmp_path / "missing.json")
+def test_a_recipe_tells_curve_cap_and_camera(photos, tmp_path):
+    (one,) = cases(photos, ratios=[100.0])[:1]
+    plain = systems.network(model.load(write_network(tmp_path / "a.onnx", 3, output="srgb")))
+    assert (plain.curve, plain.cap, plain.camera) == (None, inf, "any")
+    recipe = 'curve = "bt709"\ncap = 30\ncamera = "canon6d"'
+    told = systems.network(model.load(write_network(tmp_path / "b.onnx", 3, recipe, output="srgb")))
+    assert (told.curve, told.cap, told.camera) == ("bt709", 30, "canon6d")
+    as_is = developed(one, replace(told, cap=inf, curve=None)).picture
+    assert (as_is == developed(one, plain).picture).all()
+    assert (developed(one, replace(told, cap=inf)).picture == case.encoded(as_is, "bt709", "srgb")).all()
+    assert developed(one, told).picture.mean() < 0.7 * as_is.mean(), "30 of 100"
+    camera = systems.network(model.load(write_network(tmp_path / "c.onnx", 3, recipe)))
+    assert camera.curve == "srgb", "camera RGB is finished by this tool"
+
+
+@pytest.mark.parametrize("recipe", ["curve =", 'curve = "log"', 'cap = "much"', "camera = 6"])
+def test_a_recipe_that_is_none_is_refused(tmp_path, recipe):
+    with pytest.raises(ModelError, match=r"n.onnx: its recipe .*; export it again"):
+        systems.network(model.load(write_network(tmp_path / "n.onnx", 1, recipe)))
+
+
+def test_curves_go_there_and_back():
+    picture = np.linspace(0, 1, 300, dtype=np.float32).reshape(10, 10, 3)
+    there = case.encoded(picture, "srgb", "bt709")
+    assert 0.02 < abs(there - picture).max() < 0.1
+    assert case.encoded(there, "bt709", "srgb") == pytest.approx(picture, abs=2e-3)
+    assert case.encoded(picture, "srgb", "srgb") is picture
+
+
+def test_the_ratio_is_found_when_asked_to(photos, tmp_path):
+    (one,) = cases(photos, ratios=[100.0])[:1]
+    (network,) = networks_of(tmp_path, n=3).values()
+    assert developed(one, network).chosen == ""
+    found = developed(one, network, amp=amplifier.parse("50"))
+    assert found.chosen == "ratio 50"
+    assert found.picture.mean() < developed(one, network).picture.mean()
+    auto = systems.develop(one, systems.Plan({"n": network}, ("libraw",), amp=amplifier.parse("auto")))
+    assert auto["n"].chosen == auto["libraw"].chosen != ""
+
+
+# --- measures ---
+
+
+def test_extras_are_measured_when_asked_for():
+    rng = np.random.default_rng(0)
+    reference = rng.uniform(0, 1, (192, 224, 3)).astype(np.float32)
+    picture = np.clip(reference**0.8 + rng.normal(0, 0.05, reference.shape), 0, 1).astype(np.float32)
+    plain = measure.measure(picture, reference, measure.Measures())
+    assert plain == measure.Measured(metrics.psnr(picture, reference), metrics.ssim(picture, reference))
+    full = measure.measure(picture, reference, measure.Measures(("ms-ssim", "niqe", "gt-gc")))
+    assert full.ms_ssim == metrics.ms_ssim(picture, reference) and full.niqe == metrics.niqe(picture)
+    assert full.gt_gc_psnr > full.psnr + 1 and full.gt_gc_ssim >= full.ssim and full.lpips is None
+
+
+def test_published_numbers_are_of_8_bits():
+    reference = np.random.default_rng(0).uniform(0, 1, (16, 16, 3)).astype(np.float32)
+    near = np.clip(reference + np.float32(0.3 / 255), 0, 1)
+    found = measure.measure(near, reference, measure.Measures(eight_bit=True))
+    assert found.psnr == metrics.psnr8(near, reference) != metrics.psnr(near, reference)
+    assert found.ssim == metrics.ssim8(near, reference)
+    assert "8-bit" in measure.settings(True) and "use_sample_covariance True" in measure.settings(False)
+
+
+def test_lpips_is_measured_by_the_weights_named(monkeypatch):
+    monkeypatch.setattr(metrics, "lpips", lambda picture, reference, weights: 0.25 if weights.name == "w.pth" else None)
+    picture = np.zeros((16, 16, 3), np.float32)
+    assert measure.measure(picture, picture, measure.Measures(("lpips",), lpips_weights=Path("w.pth"))).lpips == 0.25
 
 
 # --- the automatic ratio ---
@@ -339,13 +258,54 @@ def test_the_command_prints_a_table_and_keeps_what_it_is_told_to(run, photos, tm
     assert "bayer, 3 photos, centre 64x64" in err and "x100" in err
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 7
     kept = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert kept[:3] == ["0-bayer-photo.png", "0-bayer-x100-libraw.png", "0-bayer-x100-n.png"] and len(kept) == 9
+    names = ["0-bayer-reference.png", "0-bayer-x100-libraw.png", "0-bayer-x100-n.png"]
+    assert kept[:3] == names and len(kept) == 9
     with Image.open(tmp_path / "pictures" / kept[0]) as photo:
         assert (np.asarray(photo) == simulated.read_photo(photos / "0.png", (64, 64))).all()
 
     (tmp_path / "s.json").write_text(out)
     code, merged, _ = run("evaluate", "--merge", tmp_path / "s.json")
     assert code == 0 and [line for line in merged.splitlines() if "libraw" in line][0] in err
+
+
+def test_cameras_stand_across_in_their_own_colours(run, photos, tmp_path):
+    own = write_network(tmp_path / "own.onnx", 5, 'camera = "canon6d"', output="srgb")
+    words = ("--simulate", photos, "--cross", "--cameras", "canon6d,sonya7s2", "--ratios", "20,40", "--html")
+    code, out, err = run("evaluate", own, *words, tmp_path / "s.html", "--json", "-o", tmp_path / "pictures")
+    assert code == 0 and "simulated in camera colours: bayer, 3 photos, centre 1024x1536, mean of x20, x40: PSNR" in err
+    (header,) = [line for line in err.splitlines() if "canon6d" in line and "sonya7s2" in line]
+    assert "x20" not in header and "own (of canon6d, output srgb)" in err
+    assert [json.loads(line)["camera"] for line in out.splitlines()] == ["canon6d"] * 6 + ["sonya7s2"] * 6
+    assert len(list((tmp_path / "pictures" / "sonya7s2").iterdir())) == 9
+    assert "own (of canon6d, output srgb)" in (tmp_path / "s.html").read_text()
+    (tmp_path / "s.json").write_text(out)
+    code, merged, _ = run("evaluate", "--merge", tmp_path / "s.json", "--cross")
+    assert code == 0 and "mean of x20, x40" in merged
+
+
+def test_every_column_that_is_asked_for_is_there(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "FRAME", {"bayer": (64, 96)})
+    noise = np.random.default_rng(0).integers(60, 200, (192, 200, 3), np.uint8)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(noise).save(tmp_path / "photos" / "a.png")
+    network = write_network(tmp_path / "n.onnx", 3)
+    words = ("--metrics", "ms-ssim,niqe,gt-gc", "--cost", "--ratios", "20", "--csv", tmp_path / "s.csv")
+    code, out, _ = run("evaluate", network, "--simulate", tmp_path / "photos", "--amp", "auto", *words)
+    assert code == 0
+    for title in ("PSNR dB", "SSIM", "MS-SSIM", "NIQE", "GT-GC dB", "GT-GC SSIM", "ms", "peak MB", "GMAC"):
+        assert f" {title} " in out
+    with (tmp_path / "s.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["chosen"].startswith("ratio ") and float(row["gmac"]) == (4 + 12 * 4) * 32 * 48 / 1e9
+    assert not speed.WATCHABLE or 50 < float(row["megabytes"]) < 2000
+
+
+def test_the_licence_of_bm3d_stands_below_its_scores(run, photos, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bm3d", type("bm3d", (), {"bm3d_rgb": staticmethod(lambda noisy, sigma: noisy)}))
+    words = ("--baselines", "bm3d", "--bm3d-sigma", "0.2", "--oracle", "mean", "--ratios", "100", "--centre", "32")
+    code, out, _ = run("evaluate", "--simulate", photos, *words)
+    assert code == 0 and "bm3d+mean" in out and "libraw" not in out
+    assert "free for non-commercial use only" in out.splitlines()[-1]
 
 
 def test_the_command_measures_the_automatic_ratio(run, photos):
@@ -368,7 +328,7 @@ def test_the_command_measures_the_automatic_ratio(run, photos):
             ("--simulate", "BROKEN", "--baselines", "libraw"),
             "a.png: no photo that can be read (UnidentifiedImageError)",
         ),
-        (("--simulate", "PHOTOS", "--baselines", "magic"), "magic: no such baseline; known are libraw, bm3d"),
+        (("--simulate", "PHOTOS", "--baselines", "magic"), "magic: no such baseline; known are libraw, bm3d, burst"),
         (("--simulate", "PHOTOS", "--baselines", "libraw", "--cameras", "leica"), "leica: no such camera; known are"),
         (("--simulate", "PHOTOS", "--baselines", "libraw", "--ratios", "0"), "ratios 0: must all be above 0"),
         (("--simulate", "PHOTOS", "--baselines", "libraw", "--ratios", "many"), "--ratios many: are no numbers"),
@@ -379,6 +339,24 @@ def test_the_command_measures_the_automatic_ratio(run, photos):
         ),
         (("--simulate", "PHOTOS", "missing"), "missing: no such network"),
         (("--simulate", "PHOTOS", "--amplifier", "PHOTOS"), "--amplifier: stands alone"),
+        (("--simulate", "PHOTOS", "--pairs", "PHOTOS"), "--simulate and --pairs: score on one; merge the other's"),
+        (("--pairs", "PHOTOS", "--crop", "64x64"), "--crop: is for --simulate only; leave it out"),
+        (("--simulate", "PHOTOS", "--convention", "red"), "--convention: is for --pairs only; leave it out"),
+        (("--pairs", "PHOTOS", "--cross"), "--cross: is for --simulate; leave it out"),
+        (("--pairs", "PHOTOS", "--baselines", "libraw"), "has no folders short and long"),
+        (
+            ("--pairs", "PHOTOS", "--baselines", "libraw", "--convention", "sid"),
+            "--convention sid: no such convention; known are sid-598, sid-562, sid-93, sid-88, red, folder",
+        ),
+        (
+            ("--simulate", "PHOTOS", "--baselines", "libraw", "--cross", "--colour", "identity"),
+            "--cross: compares cameras by their colours, too; leave --colour identity out",
+        ),
+        (("--simulate", "PHOTOS", "--baselines", "libraw", "--oracle", "god"), "god: no such oracle; known are white-"),
+        (("--simulate", "PHOTOS", "fast-bayer", "--oracle", "mean"), "--oracle: helps baselines only; name some"),
+        (("--simulate", "PHOTOS", "fast-bayer", "--metrics", "fid"), "fid: no such metric; beside PSNR and SSIM there"),
+        (("--simulate", "PHOTOS", "fast-bayer", "--metrics", "lpips"), "lpips: comes without its network's weights"),
+        (("--simulate", "PHOTOS", "fast-bayer", "--metrics", "ms-ssim"), "ms-ssim: the picture is 96x120"),
     ],
 )
 def test_wrong_usage_is_one_line(run, photos, tmp_path, words, complaint):

@@ -18,16 +18,16 @@ LIBRARIES = {
     "typer": ("darkroom.cli",),
     "rich": ("darkroom.cli",),
     "rawpy": ("darkroom.libraw", "darkroom.evaluate"),  # the program of the decoder's process; the baseline to beat
-    "onnxruntime": ("darkroom.model",),
+    "onnxruntime": ("darkroom.model", "darkroom.train.export"),  # the tools that quantise
     "imagecodecs": ("darkroom.image",),
     "isal": ("darkroom.image",),
     "imageio": ("darkroom.image", "darkroom.train.simulate", "darkroom.evaluate"),
     "tifffile": ("darkroom.image",),
     # Not to write pictures: training reads photos, the evaluation too, and the demo draws its scene.
-    "PIL": ("darkroom.train.simulate", "darkroom.evaluate", "darkroom.cli.scene"),
+    "PIL": ("darkroom.train", "darkroom.evaluate", "darkroom.cli.scene"),
     "torch": ("darkroom.train", "darkroom.evaluate.lpips"),
     "safetensors": ("darkroom.train",),
-    "onnx": ("darkroom.train",),
+    "onnx": ("darkroom.train", "darkroom.evaluate.cost"),
     "skimage": ("darkroom.evaluate",),
     "bm3d": ("darkroom.evaluate",),
 }
@@ -38,7 +38,13 @@ HELPERS = {
 }
 """What a stage was split into: its own rooms."""
 
-EVALUATION = {"darkroom.train.noise", "darkroom.train.simulate", "darkroom.train.vgg"}
+EVALUATION = {
+    "darkroom.train.noise",
+    "darkroom.train.simulate",
+    "darkroom.train.vgg",
+    "darkroom.train.pairs",
+    "darkroom.train.cache",
+}
 """The one exception to rule 3: `evaluate` makes its dark photos as training does."""
 
 LATE = ("darkroom.cli.show", "darkroom.cli.scene")

@@ -1,20 +1,24 @@
-"""`darkroom evaluate`: networks and baselines -> how near their pictures of dark raws of known light come to it."""
+"""`darkroom evaluate`: networks and baselines -> how near their pictures of dark raws come to what is known of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import options
+from darkroom.cli import grids, options
 from darkroom.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
-    from darkroom.evaluate.report import Table
-    from darkroom.evaluate.score import Score
-    from darkroom.model import Model
+    from darkroom.evaluate.case import Case
+    from darkroom.evaluate.cost import Cost
+    from darkroom.evaluate.score import Score, Setting
+    from darkroom.evaluate.sheet import Crops
+    from darkroom.evaluate.systems import Made, Network, Plan
 
-T = TypeVar("T")
+CROP = "1024x1536"
 
 
 def evaluate(
@@ -25,9 +29,21 @@ def evaluate(
     simulate: Annotated[
         Path | None, typer.Option(metavar="PHOTOS", help="Score on dark raws made from this folder of clean photos.")
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Score on real pairs: a SID list, a folder with short/ and long/, or a CSV."),
+    ] = None,
     amplifier: Annotated[
         Path | None,
         typer.Option(metavar="PHOTOS", help="Instead, compare the ratio --amp finds in such raws with the true one."),
+    ] = None,
+    convention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which pairs count: sid-598, sid-562, sid-93, sid-88, red (8 bits, as published) or folder (all). "
+            "[default: folder]",
+        ),
     ] = None,
     ratios: Annotated[
         str | None,
@@ -43,97 +59,228 @@ def evaluate(
     cfa: Annotated[
         Literal["bayer", "xtrans"] | None, typer.Option(help="Sensor to simulate. [default: the networks', else bayer]")
     ] = None,
-    crop: Annotated[str, typer.Option(metavar="HxW", help="Centre of each photo that is used.")] = "1024x1536",
-    baselines: Annotated[str, typer.Option(metavar="A,B", help="Score these, too: libraw, bm3d.")] = "",
+    colour: Annotated[
+        Literal["identity", "camera"] | None,
+        typer.Option(help="Colours to simulate: the photo's, or what the camera sees. [default: identity]"),
+    ] = None,
+    cross: Annotated[
+        bool, typer.Option("--cross", help="Every photo by every camera, in the camera's colours; cameras across.")
+    ] = False,
+    crop: Annotated[
+        str | None, typer.Option(metavar="HxW", help=f"Centre of each clean photo that is used. [default: {CROP}]")
+    ] = None,
     centre: Annotated[
         int | None,
         typer.Option(metavar="PX", min=32, help="Score all once more on so small a centre. [default: with bm3d, 384]"),
     ] = None,
+    baselines: Annotated[str, typer.Option(metavar="A,B", help="Score these, too: libraw, bm3d, burst.")] = "",
+    oracle: Annotated[
+        str, typer.Option(metavar="A,B", help="Tell baselines the reference's white-balance, its mean, or both.")
+    ] = "",
+    bm3d_sigma: Annotated[
+        float | None,
+        typer.Option(metavar="SD", min=0.001, max=1, help="Noise that BM3D is told of. [default: the best of six]"),
+    ] = None,
+    metrics: Annotated[str, typer.Option(metavar="A,B", help="Measure these, too: ms-ssim, niqe, lpips, gt-gc.")] = "",
+    lpips_weights: Annotated[Path | None, typer.Option(metavar="FILE", help="LPIPS's networks' weights.")] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Measure milliseconds, megabytes and GMAC of a frame of SID's size.")
+    ] = False,
     merge: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Add the scores of an earlier run's --json.", show_default=False),
     ] = None,
-    amp: options.Amp = "auto",
+    amp: Annotated[
+        str | None,
+        typer.Option(metavar="AMP", help="How to find the ratio, such as auto. [default: the true one is told]"),
+    ] = None,
     device: options.Device = "auto",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Decoded pairs. [default: the user's cache folder]")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line a score; the tables go to stderr.")
     ] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one row a score.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page of tables, and the worst, median and best photo.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Keep the pictures in this new folder.")
     ] = None,
 ) -> None:
-    """Score networks on dark raws of known light.
+    """Score networks on dark raws whose right picture is known.
 
-    Clean photos are made into dark raw files with the noise of calibrated sensors, developed at the true ratio, and
-    compared with the photos: PSNR in dB and SSIM, the means over all photos at each ratio. The same command gives the
-    same figures.
+    Clean photos are made into dark raw files with the noise of calibrated sensors, or real pairs are read; each dark
+    raw is developed at the true ratio and compared with the photo or the reference: PSNR in dB and SSIM, the means at
+    each ratio. The same command gives the same figures. Baselines: LibRaw amplified, BM3D after it (not for commercial
+    use, by its licence), the median of a burst of 8.
 
     \b
     Example:
       darkroom evaluate fast-bayer --simulate photos/ --baselines libraw
     """
-    if amplifier and (simulate or models or merge):
-        raise SettingsError("--amplifier: stands alone; leave networks, --simulate and --merge out")
     if amplifier:
-        _ratios(amplifier, amp, _numbers("--ratios", ratios), _words(cameras), cfa or "bayer")
+        if simulate or pairs or models or merge:
+            raise SettingsError("--amplifier: stands alone; leave networks, --simulate, --pairs and --merge out")
+        _ratios(amplifier, amp or "auto", _numbers("--ratios", ratios), _words(cameras), cfa or "bayer")
         return
-    if not simulate and (models or not merge):
-        raise SettingsError("nothing to score on; give --simulate PHOTOS, a folder of clean photos")
-    from darkroom.evaluate import report
+    if simulate and pairs:
+        raise SettingsError("--simulate and --pairs: score on one; merge the other's scores by --json and --merge")
+    if not simulate and not pairs and (models or not merge):
+        raise SettingsError(
+            "nothing to score on; give --simulate PHOTOS, a folder of clean photos, or --pairs, a folder or a list"
+        )
+    if cross and pairs:
+        raise SettingsError("--cross: is for --simulate; leave it out")
+    _alone("--simulate", simulate, {"ratios": ratios, "cameras": cameras, "cfa": cfa, "colour": colour, "crop": crop})
+    _alone("--pairs", pairs, {"convention": convention, "cache": cache})
+    from darkroom.evaluate import report, sheet
+    from darkroom.evaluate.measure import Measures
+    from darkroom.evaluate.score import Setting
 
     merged = [score for path in merge or [] for score in report.read(path)]
-    scores = []
-    if simulate:
-        made = _scored(
-            _networks(models or [], device),
-            simulate,
-            ratios=_numbers("--ratios", ratios),
-            cameras=_words(cameras),
-            cfa=cfa,
-            crop=_crop(crop),
-            baselines=_words(baselines),
-            centre=centre,
-            pictures=_new_folder(output),
-        )
-        for score in made:
-            scores.append(score)
-            if as_json:
-                print(report.to_line(score), flush=True)
-    scores += merged
-    if csv:
-        report.write_csv(scores, csv)
-    _show(report.tables(scores), to_stderr=as_json)
+    scores, runs, costs = [], [], {}
+    if simulate or pairs:
+        plan = _plan(models or [], device, _words(baselines), _words(oracle), bm3d_sigma, amp)
+        setting = Setting(centre=centre, measures=Measures(_words(metrics), lpips_weights=lpips_weights))
+        if pairs:
+            runs = [_real(pairs, convention or "folder", plan, setting, cache)]
+        else:
+            bench = _Bench(simulate, _numbers("--ratios", ratios), _words(cameras), cfa, colour, cross, _crop(crop))
+            runs = _simulated(bench, plan, setting)
+    folder = _new_folder(output)
+    with TemporaryDirectory(prefix="darkroom-crops-") as place:
+        crops = sheet.Crops(Path(place))
+        for run in runs:
+            costs |= _costs(run.plan, costs) if cost else {}
+            for score in _scored(run, crops if html else None, folder):
+                scores.append(_priced(score, costs))
+                if as_json:
+                    print(report.to_line(scores[-1]), flush=True)
+        scores += merged
+        if csv:
+            report.write_csv(scores, csv)
+        tables, notes = report.tables(scores, "camera" if cross else "ratio"), report.notes(scores)
+        if html:
+            sheet.write(html, tables, scores, crops, notes)
+    grids.show([grid for table in tables for grid in report.grids(table)], notes, to_stderr=as_json)
 
 
-def _scored(
-    networks: "dict[str, Model]",
-    photos: Path,
-    *,
-    ratios: tuple[float, ...],
-    cameras: tuple[str, ...],
-    cfa: Literal["bayer", "xtrans"] | None,
-    crop: tuple[int, int],
+@dataclass(frozen=True)
+class _Bench:
+    """What the options say of the simulated bench."""
+
+    photos: Path
+    ratios: tuple[float, ...]
+    cameras: tuple[str, ...]
+    cfa: Literal["bayer", "xtrans"] | None
+    colour: Literal["identity", "camera"] | None
+    cross: bool
+    crop: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Cases that are scored alike."""
+
+    cases: "Iterator[Case]"
+    count: int
+    plan: "Plan"
+    setting: "Setting"
+    place: str = ""
+    """Folder within that of the pictures."""
+
+
+def _plan(
+    models: list[str],
+    device: str,
     baselines: tuple[str, ...],
-    centre: int | None,
-    pictures: Path | None,
-) -> "Iterator[Score]":
-    """Score on each CFA that a network is for, with the networks for it."""
-    from darkroom.evaluate import score, simulated
+    oracles: tuple[str, ...],
+    sigma: float | None,
+    amp: str | None,
+) -> "Plan":
+    from darkroom import amplifier
+    from darkroom.evaluate.systems import Plan
 
-    if not networks and not baselines:
-        raise SettingsError("nothing to score; name a network, or --baselines libraw")
-    kinds = (cfa,) if cfa else tuple(dict.fromkeys(network.contract.cfa for network in networks.values())) or ("bayer",)
+    wanted = None if amp is None else amplifier.parse(amp)
+    return Plan(_networks(models, device), baselines, oracles, sigma=sigma, amp=wanted)
+
+
+def _simulated(bench: _Bench, plan: "Plan", setting: "Setting") -> "Iterator[_Run]":
+    """Plan the bench for each CFA that a network is for, with the networks for it; each camera alone for a cross."""
+    from darkroom.evaluate import simulated
+
+    if bench.cross and bench.colour == "identity":
+        raise SettingsError("--cross: compares cameras by their colours, too; leave --colour identity out")
+    colour = bench.colour or ("camera" if bench.cross else "identity")
+    cameras = bench.cameras or simulated.CAMERAS
+    if bench.cross:
+        plan = replace(plan, networks={_trained(name, each): each for name, each in plan.networks.items()})
+    found = [each.model.contract.cfa for each in plan.networks.values()]
+    kinds = (bench.cfa,) if bench.cfa else tuple(dict.fromkeys(kind for kind in found if kind)) or ("bayer",)
     for kind in kinds:
-        fitting = networks if cfa else {name: each for name, each in networks.items() if each.contract.cfa == kind}
-        cases = simulated.cases(
-            photos, ratios=ratios or simulated.RATIOS, cameras=cameras or simulated.CAMERAS, cfa=kind
-        )
-        made = score.scores(cases, fitting, baselines, crop=crop, centre=centre, pictures=pictures)
-        each = (len(fitting) + ("libraw" in baselines)) * (2 if centre or "bm3d" in baselines else 1) + (
-            "bm3d" in baselines
-        )
-        yield from _watched(made, kind, len(cases) * each)
+        fitting = {name: each for name, each in plan.networks.items() if each.model.contract.cfa in ("", kind)}
+        for those in [(camera,) for camera in cameras] if bench.cross else [cameras]:
+            darks = simulated.plan(
+                bench.photos, ratios=bench.ratios or simulated.RATIOS, cameras=those, cfa=kind, colour=colour
+            )
+            yield _Run(
+                cases=(simulated.case(dark, bench.crop, burst="burst" in plan.baselines) for dark in darks),
+                count=len(darks),
+                plan=replace(plan, networks=plan.networks if bench.cfa else fitting),
+                setting=replace(setting, data=simulated.data(colour), window=f"{bench.crop[0]}x{bench.crop[1]}"),
+                place=those[0] if bench.cross else "",
+            )
+
+
+def _trained(name: str, network: "Network") -> str:
+    """Say beside a network's name what it was trained for."""
+    return f"{name} (of {network.camera}, output {network.model.contract.output})"
+
+
+def _real(source: Path, name: str, plan: "Plan", setting: "Setting", cache: Path | None) -> _Run:
+    """Find the real pairs that count."""
+    from darkroom.evaluate import real
+    from darkroom.train.cache import Cache
+
+    if name not in real.CONVENTIONS:
+        raise SettingsError(f"--convention {name}: no such convention; known are {', '.join(real.CONVENTIONS)}")
+    convention, store = real.CONVENTIONS[name], Cache(cache or options.cache_folder())
+    with grids.bar("decoding") as tell:
+        shots = real.plan(source, convention, store, burst="burst" in plan.baselines, on_pair=tell)
+    measures = replace(setting.measures, eight_bit=convention.eight_bit)
+    setting = replace(setting, data=real.data(source, convention), measures=measures)
+    return _Run(real.cases(shots, convention, store), len(shots), plan, setting)
+
+
+def _scored(run: _Run, crops: "Crops | None", pictures: Path | None) -> "Iterator[Score]":
+    """Score a run, keeping what is to be kept."""
+    from darkroom.evaluate import score, sheet
+
+    folder = pictures / run.place if pictures else None
+    if folder:
+        folder.mkdir(exist_ok=True)
+
+    def keep(case: "Case", made: "Mapping[str, Made]") -> None:
+        if crops:
+            crops.keep(case, made)
+        if folder:
+            sheet.save(folder, case, made)
+
+    return score.scores(grids.watched(run.cases, run.setting.data, run.count), run.plan, run.setting, keep)
+
+
+def _costs(plan: "Plan", known: "dict[str, Cost]") -> "dict[str, Cost]":
+    """Measure every network alone that was not yet."""
+    from darkroom.evaluate import cost
+
+    return {name: cost.measure(each.model) for name, each in plan.networks.items() if name not in known}
+
+
+def _priced(score: "Score", costs: "dict[str, Cost]") -> "Score":
+    found = costs.get(score.system)
+    return replace(score, ms=found.ms, megabytes=found.megabytes, gmac=found.gmac) if found else score
 
 
 def _ratios(
@@ -146,7 +293,7 @@ def _ratios(
     wanted = amplifier.parse(amp)
     ratios, cameras = ratios or measure.RATIOS, cameras or measure.CAMERAS
     found = list(
-        _watched(measure.estimates(photos, wanted, ratios=ratios, cameras=cameras, cfa=cfa), f"--amp {amp}", None)
+        grids.watched(measure.estimates(photos, wanted, ratios=ratios, cameras=cameras, cfa=cfa), f"--amp {amp}", None)
     )
     groups = [("all", found)]
     groups += [(f"x{ratio:g}", [each for each in found if each.ratio == ratio]) for ratio in ratios]
@@ -158,47 +305,26 @@ def _ratios(
         print(f"{name:12}{summary.median:14.2f}{summary.nine_tenths:20.2f}{summary.bias:+8.2f}")
 
 
-def _networks(names: list[str], device: str) -> "dict[str, Model]":
+def _networks(names: list[str], device: str) -> "dict[str, Network]":
     """Load the networks, each under its file's name, or its path where two share that."""
     from darkroom import model
+    from darkroom.evaluate import systems
 
     try:
         files = [model.find(name) for name in names]
         stems = [file.stem for file in files]
         called = [file.stem if stems.count(file.stem) == 1 else str(file) for file in files]
-        return {name: model.load(file, device=device) for name, file in zip(called, files, strict=True)}
+        loaded = [systems.network(model.load(file, device=device)) for file in files]
     except ModelError as error:  # wrong usage, as in `develop`
         raise SettingsError(str(error)) from error
+    return dict(zip(called, loaded, strict=True))
 
 
-def _show(tables: "list[Table]", *, to_stderr: bool) -> None:
-    """Print a table for each CFA and window: systems down, ratios across."""
-    from rich.console import Console
-    from rich.table import Table as Grid
-
-    console = Console(stderr=to_stderr)
-    for table in tables:
-        console.print(f"{table.cfa}, {table.photos} photos, centre {table.window}: PSNR dB / SSIM", highlight=False)
-        grid = Grid()
-        grid.add_column("", no_wrap=True)
-        for ratio in table.ratios:
-            grid.add_column(f"x{ratio:g}", justify="right", no_wrap=True)
-        for system, means in table.rows:
-            grid.add_row(system, *(f"{mean.psnr:.2f} / {mean.ssim:.3f}" for mean in means))
-        console.print(grid)
-
-
-def _watched(results: Iterable[T], title: str, total: int | None) -> Iterator[T]:
-    """Pass results on, with a bar on stderr where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        for result in results:
-            bar.advance(task)
-            yield result
+def _alone(option: str, given: Path | None, others: Mapping[str, object]) -> None:
+    """Refuse options that say nothing without another."""
+    found = next((name for name, value in others.items() if value), None)
+    if found and not given:
+        raise SettingsError(f"--{found}: is for {option} only; leave it out, or give {option}")
 
 
 def _new_folder(path: Path | None) -> Path | None:
@@ -227,8 +353,8 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
         raise SettingsError(f"{option} {text}: are no numbers; give some such as 100,250,300") from None
 
 
-def _crop(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
+def _crop(text: str | None) -> tuple[int, int]:
+    height, _, width = (text or CROP).lower().partition("x")
     if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
-        raise SettingsError(f"--crop {text}: is no size; give height x width in pixels, 32 at least, such as 1024x1536")
+        raise SettingsError(f"--crop {text}: is no size; give height x width in pixels, 32 at least, such as {CROP}")
     return int(height), int(width)

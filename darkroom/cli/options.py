@@ -3,11 +3,13 @@
 text of an option -> the value a setting holds; SettingsError names the option where the text makes no sense
 """
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.errors import SettingsError
+from darkroom.errors import DarkroomError, SettingsError
 
 if TYPE_CHECKING:
     from darkroom.pipeline import WhiteBalance
@@ -83,3 +85,20 @@ def _numbers(text: str) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         return None
+
+
+def needs_torch() -> None:
+    """Import what training stands on, or say in one line what is missing."""
+    try:
+        from darkroom.train import loop  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("darkroom"):
+            raise
+        missing = f"train: needs {error.name}, which is not installed"
+        raise DarkroomError(f'{missing}; run pip install "darkroom[train]"') from None
+
+
+def cache_folder() -> Path:
+    """Where decoded data is kept from run to run, as the system has it."""
+    home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
+    return Path(home or Path.home() / ".cache") / "darkroom"

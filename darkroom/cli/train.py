@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import STOPPED
-from darkroom.errors import DarkroomError, SettingsError
+from darkroom.cli import STOPPED, options
+from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
     from darkroom.train.data import Material
@@ -86,7 +86,7 @@ def train(
     if list_:
         _list(camera_file)
         return
-    needs_torch()
+    options.needs_torch()
     from darkroom import model
     from darkroom.train import data, loop
     from darkroom.train import recipe as recipes
@@ -103,13 +103,13 @@ def train(
         plan,
         data.Sources(pairs, photos, validation, tuple(_words(exclude))),
         cameras,
-        Cache(cache or cache_folder()),
+        Cache(cache or options.cache_folder()),
         sensor=sensor,
         tell=_say,
     )
     if steps:
         plan = recipes.shortened(plan, steps, material.epoch)
-    options = loop.Options(
+    carried_out = loop.Options(
         seed=seed,
         threads=threads or os.cpu_count() or 1,
         every=every,
@@ -119,24 +119,13 @@ def train(
     )
     try:
         with _watched() as tell:
-            made = loop.train(plan, material, folder, options, tell)
+            made = loop.train(plan, material, folder, carried_out, tell)
     except KeyboardInterrupt:
         print(f"stopped; run the same command again to go on from {folder}'s last checkpoint", file=sys.stderr)
         raise typer.Exit(STOPPED) from None
     print(made)
     for variant in _words(variants):
         _export(made, variant, plan, material)
-
-
-def needs_torch() -> None:
-    """Import what training stands on, or say in one line what is missing."""
-    try:
-        from darkroom.train import loop  # noqa: F401
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("darkroom"):
-            raise
-        missing = f"train: needs {error.name}, which is not installed"
-        raise DarkroomError(f'{missing}; run pip install "darkroom[train]"') from None
 
 
 def _list(camera_file: Path | None) -> None:
@@ -202,12 +191,6 @@ def _cameras(plan: "Recipe", cfa: str | None, camera_file: Path | None) -> "tupl
     return chosen, cfa or kinds.pop()
 
 
-def cache_folder() -> Path:
-    """Where decoded data is kept from run to run, as the system has it."""
-    home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
-    return Path(home or Path.home() / ".cache") / "darkroom"
-
-
 def _export(made: Path, variant: str, plan: "Recipe", material: "Material") -> None:
     """Write one variant and say on stderr what it loses."""
     from darkroom import model
@@ -217,7 +200,8 @@ def _export(made: Path, variant: str, plan: "Recipe", material: "Material") -> N
     if variant == "fp16":
         file = export.half(made)
     else:
-        file = export.quantised(made, [example.bright for example in examples])
+        file = export.quantised(made, [example.bright for example in examples[::2]])
+        examples = examples[1::2] or examples
     print(file)
     _say(f"{file.name}: {export.loss_of(file, made, examples):.3f} dB below {made.name} on the validation data")
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from darkroom.cli import options
-from darkroom.cli.train import cache_folder, needs_torch
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def trials(
     Example:
       darkroom trials unet can --photos photos/train --validation photos/val --minutes 3
     """
-    needs_torch()
+    options.needs_torch()
     from darkroom.train import trials as table
 
     if photos is None or validation is None:
@@ -52,7 +51,7 @@ def trials(
         print(f"{'':11} {'group':11} {'dB':>6} {'SSIM':>6} {'steps':>6} {'M':>6} {'GMAC':>6}  published")
     for trial in chosen:
         print(f"trials: {trial.name}", file=sys.stderr)
-        _row(trial, photos, validation, minutes, threads, vgg, cache or cache_folder(), as_json)
+        _row(trial, photos, validation, minutes, threads, vgg, cache or options.cache_folder(), as_json)
 
 
 def _row(

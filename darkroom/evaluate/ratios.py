@@ -53,14 +53,14 @@ def estimates(
 ) -> Iterator[Estimate]:
     """Let `amp` find the ratio of every photo, taken too dark by every camera at every ratio.
 
-    Raises SettingsError as `cases` does.
+    Raises SettingsError as `simulated.plan` does.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "dark.dng"
         for camera in cameras:
-            for case in simulated.cases(photos, ratios=ratios, cameras=[camera], cfa=cfa):
-                simulated.write(case, simulated.read_photo(case.photo), path)
-                yield Estimate(case.photo.name, camera, case.ratio, amplifier.ratio(raw.read(path), amp))
+            for dark in simulated.plan(photos, ratios=ratios, cameras=[camera], cfa=cfa):
+                simulated.write(dark, simulated.read_photo(dark.photo), path)
+                yield Estimate(dark.photo.name, camera, dark.ratio, amplifier.ratio(raw.read(path), amp))
 
 
 def summary(group: Sequence[Estimate]) -> Summary:

@@ -1,57 +1,93 @@
-"""Scores <-> JSON lines and CSV; scores -> their means, system by system.
+"""Scores <-> JSON lines and CSV; scores -> tables of their means, system by system.
 
 Means are only taken over the same dark raws for every system they stand beside.
 """
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from darkroom.errors import OutputError, SettingsError
+from darkroom.evaluate import baselines, measure, real, simulated
+from darkroom.evaluate.cost import Cost
+from darkroom.evaluate.measure import Measured
 from darkroom.evaluate.score import Score
 
+Across = Literal["ratio", "camera"]
+
 COLUMNS = tuple(field.name for field in fields(Score))
+ALL = "all"
+"""The column over all ratios."""
+MOST = 6
+"""Ratios that get a column each; real pairs may have one of their own each."""
+MEASURES = (
+    ("psnr", "PSNR dB", 2),
+    ("ssim", "SSIM", 3),
+    ("ms_ssim", "MS-SSIM", 3),
+    ("niqe", "NIQE", 2),
+    ("lpips", "LPIPS", 3),
+    ("gt_gc_psnr", "GT-GC dB", 2),
+    ("gt_gc_ssim", "GT-GC SSIM", 3),
+)
+"""Field of Measured, its title, and decimals shown."""
+COSTS = (("ms", "ms", 0), ("megabytes", "peak MB", 0), ("gmac", "GMAC", 1))
+"""Field of Cost, its title, and decimals shown."""
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A system's mean over the photos at one ratio."""
+class Row:
+    """A system's means over the photos, column by column, and its cost where that was measured."""
 
-    psnr: float
-    """dB"""
-    ssim: float
+    system: str
+    means: tuple[Measured, ...]
+    cost: Cost | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """What can be compared: one CFA, one window, the same dark raws."""
+    """What can be compared: the same kind of data, one CFA, one window, the same dark raws."""
 
+    data: str
     cfa: str
     window: str
     photos: int
-    ratios: tuple[float, ...]
-    rows: tuple[tuple[str, tuple[Mean, ...]], ...]
-    """System, and its mean at every ratio."""
+    ratios: tuple[str, ...]
+    """Such as x100."""
+    across: Across
+    columns: tuple[str, ...]
+    """The ratios and perhaps ALL, or ALL alone, or cameras."""
+    rows: tuple[Row, ...]
 
 
-def tables(scores: Sequence[Score]) -> list[Table]:
-    """Average over the photos.
+@dataclass(frozen=True)
+class Grid:
+    """A table in words."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(scores: Sequence[Score], across: Across = "ratio") -> list[Table]:
+    """Average over the photos, and over the ratios where the cameras stand across.
 
     Raises SettingsError where two systems did not develop the same dark raws, or one did twice.
     """
+    kinds = dict.fromkeys((score.data, score.cfa, score.window) for score in scores)
     return [
-        _table([score for score in scores if (score.cfa, score.window) == kind], *kind)
-        for kind in dict.fromkeys((score.cfa, score.window) for score in scores)
+        _table([score for score in scores if (score.data, score.cfa, score.window) == kind], *kind, across)
+        for kind in kinds
     ]
 
 
-def _table(scores: Sequence[Score], cfa: str, window: str) -> Table:
+def _table(scores: Sequence[Score], data: str, cfa: str, window: str, across: Across) -> Table:
     systems = tuple(dict.fromkeys(score.system for score in scores))
-    ratios = tuple(sorted({score.ratio for score in scores}))
     raws = {system: sorted(_raw(score) for score in scores if score.system == system) for system in systems}
     for system in systems:
         if len(raws[system]) != len(set(raws[system])):
@@ -61,8 +97,17 @@ def _table(scores: Sequence[Score], cfa: str, window: str) -> Table:
                 f"{system}: scored on {len(raws[system])} dark raws of {window} that are not "
                 f"the {len(raws[systems[0]])} of {systems[0]}; use the same photos, ratios, cameras and crops for both"
             )
-    rows = tuple((system, tuple(_mean(scores, system, ratio) for ratio in ratios)) for system in systems)
-    return Table(cfa, window, len({score.photo for score in scores}), ratios, rows)
+    ratios = tuple(dict.fromkeys(_said(ratio) for ratio in sorted({score.ratio for score in scores})))
+    if across == "camera":
+        columns = tuple(dict.fromkeys(score.camera for score in scores))
+    else:
+        columns = _columns(ratios, real=not all(score.gain for score in scores))
+    rows = []
+    for system in systems:
+        those = [score for score in scores if score.system == system]
+        means = tuple(_mean([score for score in those if _falls(score, column, across)]) for column in columns)
+        rows.append(Row(system, means, _cost(those)))
+    return Table(data, cfa, window, len({score.photo for score in scores}), ratios, across, columns, tuple(rows))
 
 
 def _raw(score: Score) -> tuple[str, float, str, float]:
@@ -70,14 +115,95 @@ def _raw(score: Score) -> tuple[str, float, str, float]:
     return score.photo, score.ratio, score.camera, round(score.gain, 6)
 
 
-def _mean(scores: Iterable[Score], system: str, ratio: float) -> Mean:
-    those = [score for score in scores if (score.system, score.ratio) == (system, ratio)]
-    return Mean(float(np.mean([score.psnr for score in those])), float(np.mean([score.ssim for score in those])))
+def _columns(ratios: tuple[str, ...], *, real: bool) -> tuple[str, ...]:
+    """Add a column over all to real pairs' ratios, as published numbers are; where there are too many, only that."""
+    if not real or len(ratios) == 1:
+        return ratios
+    return (*ratios, ALL) if len(ratios) <= MOST else (ALL,)
+
+
+def _said(ratio: float) -> str:
+    """Round a ratio, which EXIF tells roughly.
+
+    >>> _said(99.98), _said(2.5), _said(1200.4)
+    ('x100', 'x2.5', 'x1200')
+    """
+    return f"x{float(f'{ratio:.3g}'):g}" if ratio < 1000 else f"x{ratio:.0f}"
+
+
+def _falls(score: Score, column: str, across: Across) -> bool:
+    return score.camera == column if across == "camera" else column in (ALL, _said(score.ratio))
+
+
+def _mean(scores: Sequence[Score]) -> Measured:
+    return Measured(*(_average([getattr(score, field) for score in scores]) for field, _, _ in MEASURES))
+
+
+def _average(numbers: Sequence[float | None]) -> float | None:
+    """The mean; None where one is missing. What has no number (NIQE of flat tones) is left out."""
+    if not numbers or None in numbers:
+        return None
+    known = [number for number in numbers if not math.isnan(number)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _cost(scores: Sequence[Score]) -> Cost | None:
+    found = next((score for score in scores if score.ms is not None and score.gmac is not None), None)
+    return Cost(found.ms, found.megabytes, found.gmac) if found else None
+
+
+def grids(table: Table) -> list[Grid]:
+    """Put a table into words: one grid, or with more than PSNR and SSIM one for each of its columns."""
+    window = "whole" if table.window == "whole" else f"centre {table.window}"
+    what = "photos" if table.data.startswith(simulated.DATA) else "pairs"
+    name = f"{table.cfa}, {table.photos} {what}, {window}"
+    if table.data != simulated.DATA:
+        name = f"{table.data}: {name}"
+    if table.across == "camera" and len(table.ratios) > 1:
+        name = f"{name}, mean of {', '.join(table.ratios)}"
+    costs = COSTS if any(row.cost for row in table.rows) else ()
+    measured = [each for each in MEASURES if any(_of(mean, each) for row in table.rows for mean in row.means)]
+    if len(measured) <= 2:
+        header = ("", *table.columns, *(title for _, title, _ in costs))
+        rows = (
+            (row.system, *(f"{mean.psnr:.2f} / {mean.ssim:.3f}" for mean in row.means), *_each(row.cost, costs))
+            for row in table.rows
+        )
+        return [Grid(f"{name}: PSNR dB / SSIM", header, tuple(rows))]
+    header = ("", *(title for _, title, _ in (*measured, *costs)))
+    return [
+        Grid(
+            f"{name}, {column}",
+            header,
+            tuple((row.system, *_each(row.means[i], measured), *_each(row.cost, costs)) for row in table.rows),
+        )
+        for i, column in enumerate(table.columns)
+    ]
+
+
+def notes(scores: Iterable[Score]) -> list[str]:
+    """Say how the numbers came about: what SSIM is, and whose BM3D it is."""
+    scores = list(scores)
+    lines = dict.fromkeys(measure.settings(real.eight_bit(score.data)) for score in scores)
+    if any(score.system.startswith("bm3d") for score in scores):
+        lines |= {baselines.LICENCE: None}
+    return list(lines)
+
+
+def _each(numbers: Measured | Cost | None, wanted: Iterable[tuple[str, str, int]]) -> tuple[str, ...]:
+    return tuple(_of(numbers, each) for each in wanted)
+
+
+def _of(numbers: Measured | Cost | None, wanted: tuple[str, str, int]) -> str:
+    """Show one number; nothing where it was not measured."""
+    field, _, digits = wanted
+    number = getattr(numbers, field, None)
+    return "" if number is None else f"{number:.{digits}f}"
 
 
 def to_line(score: Score) -> str:
-    """Write a score as one line of JSON."""
-    return json.dumps(asdict(score), ensure_ascii=False)
+    """Write a score as one line of JSON, without what was not measured."""
+    return json.dumps({key: value for key, value in asdict(score).items() if value is not None}, ensure_ascii=False)
 
 
 def read(path: Path) -> list[Score]:

@@ -1,14 +1,17 @@
 """Clean photos -> dark raw files of known ratio: the bench every picture quality figure is measured on.
 
-(H, W, 3) uint8 sRGB photo -> (H, W) DN -> a DNG, too dark by the ratio, with the noise of a calibrated sensor.
+(H, W, 3) uint8 sRGB photo -> (H, W) DN -> a DNG, too dark by the ratio, with the noise of a calibrated sensor -> Case
 
-The photo's linear light is taken as white-balanced camera RGB, its colour matrix as identity. Every random number comes
-from the photo's name and the ratio, so a case is the same in every run, with whatever others it is run.
+With colour "identity" the photo's linear light is taken as white-balanced camera RGB, and the matrix is identity. With
+"camera" the light is what that camera would have seen, and its matrix is in the file. Every random number comes from
+the photo's name and the ratio, so a dark raw is the same in every run, with whatever others it is run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -16,27 +19,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from darkroom import cfa as cfas
-from darkroom import dng
+from darkroom import dng, raw
 from darkroom.errors import SettingsError
+from darkroom.evaluate.case import BURST, Case
 from darkroom.finish import srgb_to_linear
-from darkroom.frame import CFA
-from darkroom.train import noise
+from darkroom.frame import CFA, Frame
+from darkroom.train import noise, simulate
 
+Colour = Literal["identity", "camera"]
+
+DATA = "simulated"
 RATIOS = (100.0, 250.0, 300.0)
 CAMERAS = ("sonya7s2", "nikond850", "canon5d4")
 CROP = (1024, 1536)
 """Height and width of the centre crop of a photo, or what there is of it."""
 
 RED_GAINS, BLUE_GAINS = (1.6, 2.4), (1.4, 2.1)
-"""White-balance gains are uniform over these, green 1."""
+"""White-balance gains are uniform over these, green 1; with colour "camera" over the camera's own."""
 GAINS = (0.3, 6.0)
-"""DN per electron: log-uniform over what of this the camera has."""
+"""DN per electron, of 14 bits: log-uniform over what of this the camera has."""
 PHASES = ((0, 0), (0, 1), (1, 1), (1, 0))
 """Row and column of the Bayer cell that the mosaic starts at, in turn."""
 
 
 @dataclass(frozen=True)
-class Case:
+class Dark:
     """One dark raw of the bench: all that decides its every sample."""
 
     photo: Path
@@ -50,11 +57,17 @@ class Case:
     shape: float
     """Of the Tukey-lambda read noise."""
     seed: tuple[int, int]
+    colour: Colour = "identity"
 
 
-def cases(
-    photos: Path, *, ratios: Sequence[float] = RATIOS, cameras: Sequence[str] = CAMERAS, cfa: CFA = "bayer"
-) -> list[Case]:
+def plan(
+    photos: Path,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    cameras: Sequence[str] = CAMERAS,
+    cfa: CFA = "bayer",
+    colour: Colour = "identity",
+) -> list[Dark]:
     """Plan the bench over every JPEG or PNG of a folder, by name.
 
     Cameras and phases go in turn, shifted by one with each ratio, so that every ratio meets them all. Raises
@@ -69,26 +82,33 @@ def cases(
             f"ratios {', '.join(f'{ratio:g}' for ratio in ratios)}: must all be above 0; try 100,250,300"
         )
     return [
-        _case(photo, ratio, known[(row + column) % len(known)], cfa, PHASES[(row + column) % len(PHASES)])
+        _dark(photo, ratio, known[(row + column) % len(known)], cfa, PHASES[(row + column) % len(PHASES)], colour)
         for row, photo in enumerate(names)
         for column, ratio in enumerate(ratios)
     ]
 
 
-def _case(photo: Path, ratio: float, camera: noise.Camera, cfa: CFA, phase: tuple[int, int]) -> Case:
+def _dark(photo: Path, ratio: float, camera: noise.Camera, cfa: CFA, phase: tuple[int, int], colour: Colour) -> Dark:
     seed = (crc32(photo.name.encode()), round(1000 * ratio))
     rng = np.random.default_rng(seed)
-    return Case(
+    red, blue = camera.white_balance if colour == "camera" else (RED_GAINS, BLUE_GAINS)
+    return Dark(
         photo=photo,
         ratio=ratio,
         camera=camera.name,
         cfa=cfa,
         phase=phase if cfa == "bayer" else (0, 0),
-        white_balance=(rng.uniform(*RED_GAINS), 1.0, rng.uniform(*BLUE_GAINS)),
-        gain=float(np.exp(rng.uniform(np.log(max(camera.gain[0], GAINS[0])), np.log(min(camera.gain[1], GAINS[1]))))),
+        white_balance=(rng.uniform(*red), 1.0, rng.uniform(*blue)),
+        gain=float(np.exp(rng.uniform(*np.log(camera.gains(GAINS))))),
         shape=float(rng.choice(camera.shapes)),
         seed=seed,
+        colour=colour,
     )
+
+
+def data(colour: Colour) -> str:
+    """What the scores are of: dark raws of different colours are not averaged together."""
+    return DATA if colour == "identity" else f"{DATA} in camera colours"
 
 
 def read_photo(path: Path, crop: tuple[int, int] = CROP) -> NDArray[np.uint8]:
@@ -104,27 +124,57 @@ def read_photo(path: Path, crop: tuple[int, int] = CROP) -> NDArray[np.uint8]:
         ) from None
 
 
-def record(case: Case, photo: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Expose the case's sensor too short: (H, W, 3) photo -> (H, W) DN, black level included, at the case's phase."""
+def record(dark: Dark, photo: NDArray[np.uint8], shot: int = 0) -> NDArray[np.uint16]:
+    """Expose the sensor too short: (H, W, 3) photo -> (H, W) DN, black level included, at the phase of `dark`.
+
+    shot: which of a burst; each has noise of its own.
+    """
     light = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[photo]
-    light /= np.array(case.white_balance, np.float32)
-    top, left = case.phase
-    mosaic = cfas.sample(np.pad(light, ((top, 0), (left, 0), (0, 0))), case.cfa)[top:, left:]
-    camera = noise.camera(case.camera)
-    sensor = noise.central(camera, case.gain, case.shape)
-    recorded = noise.record(mosaic / np.float32(case.ratio), sensor, np.random.default_rng((*case.seed, 1)))
+    camera = noise.camera(dark.camera)
+    if dark.colour == "camera":
+        light = simulate.from_srgb(light, camera)
+    light /= np.array(dark.white_balance, np.float32)
+    top, left = dark.phase
+    mosaic = cfas.sample(np.pad(light, ((top, 0), (left, 0), (0, 0))), dark.cfa)[top:, left:]
+    sensor = noise.central(camera, dark.gain, dark.shape)
+    recorded = noise.record(mosaic / np.float32(dark.ratio), sensor, np.random.default_rng((*dark.seed, 1 + shot)))
     return np.maximum(recorded + np.float32(camera.black), 0).astype(np.uint16)
 
 
-def write(case: Case, photo: NDArray[np.uint8], path: Path) -> None:
+def write(dark: Dark, photo: NDArray[np.uint8], path: Path, shot: int = 0) -> None:
     """Record the photo and write it as the DNG a camera of this kind would give."""
-    camera = noise.camera(case.camera)
+    camera = noise.camera(dark.camera)
     dng.write(
         path,
-        record(case, photo),
-        cfa=case.cfa,
-        phase=case.phase,
+        record(dark, photo, shot),
+        cfa=dark.cfa,
+        phase=dark.phase,
         black=camera.black,
         white=int(camera.white),
-        white_balance=case.white_balance,
+        white_balance=dark.white_balance,
+        camera_to_srgb=camera.camera_to_srgb if dark.colour == "camera" else np.eye(3),
     )
+
+
+def case(dark: Dark, crop: tuple[int, int] = CROP, *, burst: bool = False) -> Case:
+    """Record a dark raw, as a file that is read like any other. Raises SettingsError as `read_photo`."""
+    photo = read_photo(dark.photo, crop)
+    frame = _frame(dark, photo, 0)
+    return Case(
+        photo=dark.photo.name,
+        frame=frame,
+        reference=photo.astype(np.float32) / np.float32(255),
+        curve="srgb",
+        ratio=dark.ratio,
+        camera=dark.camera,
+        gain=dark.gain,
+        white_balance=frame.white_balance,
+        burst=(frame, *(_frame(dark, photo, shot) for shot in range(1, BURST))) if burst else (),
+    )
+
+
+def _frame(dark: Dark, photo: NDArray[np.uint8], shot: int) -> Frame:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "dark.dng"
+        write(dark, photo, path, shot)
+        return replace(raw.read(path), orientation=1)

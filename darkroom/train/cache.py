@@ -200,14 +200,19 @@ def _exchanges(curve: Curve) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     return there, back
 
 
+_ALPHA, _BETA = 1.09929682680944, 0.018053968510807
+"""BT.709's constants, to the digits at which its two parts meet (BT.2020); LibRaw computes the same."""
+
+
 def bt709_to_linear(encoded: NDArray) -> NDArray:
-    """Undo the BT.709 transfer curve as LibRaw has it: power 2.222, foot of slope 4.5."""
-    return np.where(encoded < 4.5 * 0.018, encoded / 4.5, ((encoded + 0.099) / 1.099) ** 2.222)
+    """Undo the BT.709 transfer curve: 0..1 -> linear."""
+    steep = ((np.maximum(encoded, 4.5 * _BETA) + _ALPHA - 1) / _ALPHA) ** (1 / 0.45)
+    return np.where(encoded < 4.5 * _BETA, encoded / 4.5, steep)
 
 
 def linear_to_bt709(linear: NDArray) -> NDArray:
-    """Apply the BT.709 transfer curve."""
-    return np.where(linear < 0.018, 4.5 * linear, 1.099 * np.maximum(linear, 0.018) ** (1 / 2.222) - 0.099)
+    """Apply the BT.709 transfer curve: linear, 0..1 -> encoded."""
+    return np.where(linear < _BETA, 4.5 * linear, _ALPHA * np.maximum(linear, _BETA) ** 0.45 - (_ALPHA - 1))
 
 
 def _facts(frame: Frame) -> dict[str, object]:

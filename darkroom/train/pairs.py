@@ -29,6 +29,10 @@ from darkroom.train.simulate import Example
 
 Flips = Literal["sid", "phase"]
 
+Turn = tuple[bool, bool, bool]
+"""Whether rows are mirrored, columns are mirrored, and then both swapped."""
+AS_IT_LIES = (False, False, False)
+
 CAP = 300.0
 """The largest ratio SID amplifies by."""
 TOLERANCE = 1.5
@@ -197,82 +201,64 @@ def example(
     pair = group[rng.integers(len(group))]
     short, reference = cache.frame(pair.short), cache.frame(pair.reference)
     picture = cache.rendering(pair.reference, kind=output, curve=curve, look=look)
-    period, seen = len(CELL[short.cfa]), short.visible
-    turn = tuple(bool(flip) for flip in rng.integers(2, size=3))
-    if flips == "phase":
-        turn = turn if turn in _shifts(short.cfa) else (False, False, False)
-        down, right = _shifts(short.cfa)[turn]
-    else:
-        down, right = 0, 0
-    top = _start(rng, seen.top, seen.height, size, period, down, pair)
-    left = _start(rng, seen.left, seen.width, size, period, right, pair)
-    crop = picture[top - seen.top :, left - seen.left :][:size, :size]
+    turn: Turn = tuple(bool(flip) for flip in rng.integers(2, size=3))
+    starts = _starts(short, size, turn if flips == "phase" else AS_IT_LIES)
+    if flips == "phase" and not all(starts):  # no room to shift it
+        turn, starts = AS_IT_LIES, _starts(short, size, AS_IT_LIES)
+    if not all(starts):
+        sites = f"{_said(short.visible)} sites"
+        raise SettingsError(f"{pair.short}: {sites} are too few for crops of {size} on its cells; make crops smaller")
+    top, left = (int(places[rng.integers(len(places))]) for places in starts)
+    crop = picture[top - short.visible.top :, left - short.visible.left :][:size, :size]
 
-    if input == "sensor":
-        gains = np.ones(3, np.float32)
-    else:
-        gains = np.ones(3, np.float32) if reference.white_balance is None else reference.white_balance
-        gains = gains / gains.min()
+    gains = np.ones(3, np.float32)
+    if input != "sensor":
+        gains = gains if reference.white_balance is None else reference.white_balance / reference.white_balance.min()
         short = replace(short, white=reference.white)
-    margins = _margins(short, top, left, size, period)
-    rows, cols = slice(top - margins[0], top + size + margins[1]), slice(left - margins[2], left + size + margins[3])
-    cut = replace(
-        short, mosaic=short.mosaic[rows, cols], black=np.roll(short.black, (-top % period, -left % period), (0, 1))
-    )
-    if flips == "phase":
-        cut, margins = _turned_frame(cut, turn, margins)
+    cut, inside = _cut(short, top, left, size, turn if flips == "phase" else AS_IT_LIES)
     pixel = cfa.PIXEL[packing]
-    bright = cfa.bright(
-        cut,
-        slice(margins[0] // pixel, (margins[0] + size) // pixel),
-        slice(margins[2] // pixel, (margins[2] + size) // pixel),
-        gains=gains,
-        ratio=pair.ratio,
-        contract=_contract(packing, input, output),
-    )
+    rows, cols = (slice(first // pixel, (first + size) // pixel) for first in inside)
+    bright = cfa.bright(cut, rows, cols, gains=gains, ratio=pair.ratio, contract=_contract(packing, input, output))
     if flips == "sid":
         bright = _turned(bright, turn)
-    crop = _turned(crop.transpose(2, 0, 1), turn)
-    return Example(np.ascontiguousarray(bright), crop.astype(np.float32, order="C") / np.float32(65535))
+    seen = _turned(crop.transpose(2, 0, 1), turn)
+    return Example(np.ascontiguousarray(bright), seen.astype(np.float32, order="C") / np.float32(65535))
 
 
-def _start(rng: np.random.Generator, first: int, length: int, size: int, period: int, shift: int, pair: Pair) -> int:
-    """Draw where a crop starts in the mosaic: `shift` sites after a cell begins, inside the visible picture."""
-    lowest = -(-(first - shift) // period) * period + shift
-    places = (first + length - size - lowest) // period + 1
-    if places < 1:
-        raise SettingsError(f"{pair.short}: its {length} sites are too few for crops of {size}; make crops smaller")
-    return lowest + int(rng.integers(places)) * period
+def _starts(frame: Frame, size: int, turn: Turn) -> tuple[range, ...]:
+    """Rows and columns from which a crop may be cut so that it keeps the CFA's phase when turned; perhaps none."""
+    seen, period = frame.visible, len(CELL[frame.cfa])
+    if turn not in _shifts(frame.cfa):
+        return (range(0), range(0))
+    sides = zip((seen.top, seen.left), (seen.height, seen.width), _shifts(frame.cfa)[turn], strict=True)
+    return tuple(
+        range(-(-(first - shift) // period) * period + shift, first + length - size + 1, period)
+        for first, length, shift in sides
+    )
 
 
-def _margins(frame: Frame, top: int, left: int, size: int, period: int) -> tuple[int, int, int, int]:
-    """Sites above, below, left and right of a crop that may be looked at: a cell where the mosaic has one."""
-    height, width = frame.mosaic.shape
+def _cut(frame: Frame, top: int, left: int, size: int, turn: Turn) -> tuple[Frame, tuple[int, int]]:
+    """Cut a square and, where there is one, a cell around it, and turn them: a frame, and where the square begins."""
+    period, (height, width) = len(CELL[frame.cfa]), frame.mosaic.shape
     room = (top, height - top - size, left, width - left - size)
-    return tuple(period if sites >= period else 0 for sites in room)
+    above, below, before, behind = (period if sites >= period else 0 for sites in room)
+    mosaic = frame.mosaic[top - above : top + size + below, left - before : left + size + behind]
+    black = np.roll(frame.black, (-top % period, -left % period), (0, 1))
+    upside_down, mirrored, transposed = turn
+    inside = (below if upside_down else above, behind if mirrored else before)
+    cut = replace(frame, mosaic=_turned(mosaic, turn), black=_turned(black, turn))
+    return cut, inside[::-1] if transposed else inside
 
 
-def _turned(planes: NDArray, turn: tuple[bool, bool, bool]) -> NDArray:
+def _turned(planes: NDArray, turn: Turn) -> NDArray:
     """Mirror the rows, mirror the columns, transpose: (..., H, W) -> (..., H, W) or (..., W, H)."""
     upside_down, mirrored, transposed = turn
     planes = planes[..., :: -1 if upside_down else 1, :: -1 if mirrored else 1]
     return planes.swapaxes(-1, -2) if transposed else planes
 
 
-def _turned_frame(
-    frame: Frame, turn: tuple[bool, bool, bool], margins: tuple[int, int, int, int]
-) -> tuple[Frame, tuple[int, int, int, int]]:
-    upside_down, mirrored, transposed = turn
-    above, below, before, behind = margins
-    above, below = (below, above) if upside_down else (above, below)
-    before, behind = (behind, before) if mirrored else (before, behind)
-    margins = (before, behind, above, below) if transposed else (above, below, before, behind)
-    turned = replace(frame, mosaic=_turned(frame.mosaic, turn), black=_turned(frame.black, turn))
-    return turned, margins
-
-
 @once
-def _shifts(kind: CFA) -> dict[tuple[bool, bool, bool], tuple[int, int]]:
+def _shifts(kind: CFA) -> dict[Turn, tuple[int, int]]:
     """Each turn that the CFA survives -> the rows and columns into the cell where a crop for it must start.
 
     >>> _shifts("bayer")[False, True, False]  # mirrored columns: from the second column on

@@ -1,0 +1,52 @@
+"""What is scored: a dark raw and the picture it should become.
+
+photo + simulated sensor (simulated.py) | short + reference (real.py)  ->  Case; whoever scores knows no difference
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom.finish import linear_to_srgb, srgb_to_linear
+from darkroom.frame import Frame
+from darkroom.raw import Curve
+from darkroom.train.cache import bt709_to_linear, linear_to_bt709
+
+Picture = NDArray[np.float32]
+"""(H, W, 3) in [0, 1], under a transfer curve, as it lies on the sensor."""
+
+BURST = 8
+"""Frames of a burst (SID, section 5.1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A dark raw whose right picture is known."""
+
+    photo: str
+    """Name of the clean photo, or of the short's file."""
+    frame: Frame
+    """Orientation 1: no picture is turned before it is compared."""
+    reference: Picture
+    """Of the visible window."""
+    curve: Curve
+    """The reference's."""
+    ratio: float
+    """The true one."""
+    camera: str
+    gain: float
+    """K, DN per electron; 0 where it is not known."""
+    white_balance: NDArray[np.float32] | None
+    """(3,) gains of the reference, green = 1; None where its file gives none."""
+    burst: tuple[Frame, ...] = ()
+    """This frame and as many more as make BURST, of the same scene and exposure; empty where nobody asked."""
+
+
+def encoded(picture: Picture, curve: Curve, wanted: Curve) -> Picture:
+    """Bring a picture from one transfer curve under another; the same array where they are the same."""
+    if curve == wanted:
+        return picture
+    if wanted == "bt709":
+        return linear_to_bt709(srgb_to_linear(picture)).astype(np.float32)
+    return linear_to_srgb(bt709_to_linear(picture)).astype(np.float32)

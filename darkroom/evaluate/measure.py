@@ -1,0 +1,81 @@
+"""Picture against reference -> every number that was asked for.
+
+(H, W, 3) float in [0, 1], twice -> Measured; what each number is, is told in metrics.py
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from darkroom.errors import SettingsError
+from darkroom.evaluate import metrics
+from darkroom.evaluate.case import Picture
+
+EXTRAS = ("ms-ssim", "niqe", "lpips", "gt-gc")
+"""What is measured only when asked for."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What to measure, and how."""
+
+    extras: tuple[str, ...] = ()
+    """Of EXTRAS."""
+    eight_bit: bool = False
+    """Pictures are rounded to 8 bits first, as those that published numbers did."""
+    lpips_weights: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for an unknown measure, or for LPIPS without weights."""
+        if unknown := sorted(set(self.extras) - set(EXTRAS)):
+            raise SettingsError(f"{unknown[0]}: no such metric; beside PSNR and SSIM there are {', '.join(EXTRAS)}")
+        if "lpips" in self.extras and self.lpips_weights is None:
+            raise SettingsError("lpips: comes without its network's weights; give --lpips-weights FILE")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of one picture, or their mean; None where nobody asked."""
+
+    psnr: float
+    """dB"""
+    ssim: float
+    ms_ssim: float | None = None
+    niqe: float | None = None
+    """Lower is better; not a number for a picture of flat tones."""
+    lpips: float | None = None
+    """Lower is better."""
+    gt_gc_psnr: float | None = None
+    """dB, against the brightness of the reference that suits the picture best (RED, table 2)."""
+    gt_gc_ssim: float | None = None
+
+
+def measure(picture: Picture, reference: Picture, wanted: Measures) -> Measured:
+    """Compare; raises SettingsError where a picture is too small for what was asked for."""
+    psnr, ssim = (metrics.psnr8, metrics.ssim8) if wanted.eight_bit else (metrics.psnr, metrics.ssim)
+    if wanted.eight_bit:
+        picture, reference = (metrics.as_authors(each) / np.float32(255) for each in (picture, reference))
+    extras, weights = wanted.extras, wanted.lpips_weights
+    return Measured(
+        psnr=psnr(picture, reference),
+        ssim=ssim(picture, reference),
+        ms_ssim=metrics.ms_ssim(picture, reference) if "ms-ssim" in extras else None,
+        niqe=metrics.niqe(picture) if "niqe" in extras else None,
+        lpips=metrics.lpips(picture, reference, weights) if "lpips" in extras and weights else None,
+        gt_gc_psnr=metrics.gt_gc(picture, reference, psnr)[0] if "gt-gc" in extras else None,
+        gt_gc_ssim=metrics.gt_gc(picture, reference, ssim)[0] if "gt-gc" in extras else None,
+    )
+
+
+def settings(eight_bit: bool) -> str:
+    """Name how the numbers came about, in one line."""
+    if eight_bit:
+        return (
+            "8-bit pictures; scikit-image's SSIM with gaussian_weights, sigma 1.5, use_sample_covariance False, "
+            "data_range 255, mean over channels"
+        )
+    return (
+        "scikit-image's SSIM with gaussian_weights, sigma 1.5, use_sample_covariance True, data_range 1, "
+        "mean over channels"
+    )
