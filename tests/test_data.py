@@ -8,7 +8,7 @@ import sets
 from PIL import Image
 
 from darkroom.errors import SettingsError
-from darkroom.train import data, noise
+from darkroom.train import darken, data, noise
 from darkroom.train.cache import Cache
 from darkroom.train.recipe import Recipe, Stage
 
@@ -96,8 +96,7 @@ def test_photos_darken_as_the_pairs_are_dark(photos, sid, cache):
     example = data.draws(plan, plan.stages[0], material, 0).example(0)
     assert example.bright.shape == example.reference.shape == (3, 48, 48)
     assert example.bright.mean() < example.reference.mean()
-    with pytest.raises(SettingsError, match="give --pairs to learn that from"):
-        gather(plan, cache, photos=photos)
+    assert gather(plan, cache, photos=photos).darkness == darken.PUBLISHED != material.darkness
     with pytest.raises(SettingsError, match="darkens photos; give --photos, too"):
         gather(plan, cache, pairs=sid, validation=sid)
 

@@ -179,7 +179,7 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: stopped
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if stopped else before)  # it is ending already
 
 
 def _leave_now() -> NoReturn:

@@ -87,7 +87,6 @@ def train(
         _list(camera_file)
         return
     options.needs_torch()
-    from darkroom import model
     from darkroom.train import data, loop
     from darkroom.train import recipe as recipes
     from darkroom.train.cache import Cache
@@ -114,7 +113,7 @@ def train(
         threads=threads or os.cpu_count() or 1,
         every=every,
         minutes=minutes,
-        init=model.find(init) if init else None,
+        init=_found(init) if init else None,
         vgg=vgg,
     )
     try:
@@ -126,6 +125,15 @@ def train(
     print(made)
     for variant in _words(variants):
         _export(made, variant, plan, material)
+
+
+def _found(init: str) -> Path:
+    from darkroom import model
+
+    file = model.find(init)
+    if not file.is_file():
+        raise SettingsError(f"--init {init}: no such file; give a shipped network's name or an .onnx file")
+    return file
 
 
 def _list(camera_file: Path | None) -> None:

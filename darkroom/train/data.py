@@ -103,11 +103,11 @@ def gather(
         raise SettingsError("nothing to learn from; give --pairs, --photos or both")
     darkness = None
     if any("darkened" in stage.data for stage in plan.stages):
-        if not scenes:
-            raise SettingsError(f"{plan.name}: darkens photos as real pairs are dark; give --pairs to learn that from")
         if not photos:
             raise SettingsError(f"{plan.name}: darkens photos; give --photos, too")
-        darkness = darken.of_pairs([pair for scene in scenes for pair in scene][:DARKNESS_PAIRS], cache)
+        darkness = darken.PUBLISHED
+        if scenes:
+            darkness = darken.of_pairs([pair for scene in scenes for pair in scene][:DARKNESS_PAIRS], cache)
     if scenes and (taken := cache.frame(scenes[0][0].short).cfa) != sensor:
         raise SettingsError(
             f"{scenes[0][0].short}: is {taken}, the recipe's camera is {sensor}; name the camera that took it, or --cfa"

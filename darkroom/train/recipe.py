@@ -15,12 +15,12 @@ from typing import Literal, get_args
 
 from darkroom.contract import Input, Output
 from darkroom.errors import SettingsError
+from darkroom.raw import Curve
+from darkroom.train.cache import Appearance
+from darkroom.train.pairlist import Shorts
+from darkroom.train.pairs import Flips
 
 Layout = Literal["packed", "masked", "packed36", "srgb"]
-Curve = Literal["srgb", "bt709"]
-Appearance = Literal["plain", "stretched", "contrast"]
-Shorts = Literal["all", "first", "red"]
-Flips = Literal["phase", "sid"]
 DATA = ("pairs", "photos", "darkened")
 """Kinds of data: real pairs, photos made dark by the sensor model, photos made dark in sRGB (Gupta et al.)."""
 
