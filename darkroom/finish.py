@@ -242,7 +242,7 @@ def _veil(rgb: NDArray[np.uint16], tone: _Tone) -> _Veil:
     _each_band(Window(0, 0, height, width), measure)
     dark = _erode(least.min(axis=0)).ravel()
     count = max(1, int(dark.size * AIR_SHARE))
-    brightest = np.argpartition(dark, -count)[-count:]
+    brightest = dark >= np.partition(dark, -count)[-count]  # all that tie: which of them a sort puts last is chance
     air = 1 - mean.reshape(3, -1)[:, brightest].mean(axis=1).reshape(3, 1, 1)
     least /= np.maximum(air, FLAT)
     transmission = 1 - np.float32(OMEGA) * _erode(least.min(axis=0))

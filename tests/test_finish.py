@@ -64,7 +64,7 @@ def whole_dehaze(picture):
         )
 
     dark = windows(inverted.min(axis=2), 7, np.min).ravel()
-    air = inverted.reshape(-1, 3)[np.argsort(dark)[-max(1, int(dark.size * 1e-3)) :]].mean(axis=0)
+    air = inverted.reshape(-1, 3)[np.argsort(dark, kind="stable")[-max(1, int(dark.size * 1e-3)) :]].mean(axis=0)
     rough = 1 - 0.95 * windows((inverted / air).min(axis=2), 7, np.min)
     grey = inverted @ [0.2126, 0.7152, 0.0722]
     mean_grey, mean_rough = windows(grey, 60, np.mean), windows(rough, 60, np.mean)
