@@ -93,7 +93,7 @@ def plan(
     "error" for files named outright, "skip" for those found in folders. Raises SettingsError where nothing is found or
     two pictures would share a name, OutputError where the place cannot be written to.
     """
-    sources = _found(names, recursive)
+    sources = found(names, recursive)
     folder, stem = _place(place, sources)
     _check_writable(folder)
     bases = _bases(sources, folder, stem)
@@ -127,8 +127,11 @@ def plan(
     return Batch(tuple(jobs), tuple(settled))
 
 
-def _found(names: Sequence[str], recursive: bool) -> list[Source]:
-    """Every file meant, once, in the order given and by name within a folder."""
+def found(names: Sequence[str], recursive: bool) -> list[Source]:
+    """Find every file meant, once, in the order given and by name within a folder.
+
+    Raises SettingsError for a pattern that matches nothing or a folder without raw photos.
+    """
     sources: dict[str, Source] = {}
     for name in names:
         for source in _meant(name, recursive):

@@ -83,3 +83,25 @@ def test_a_cast_in_near_black_is_measured_and_noise_is_not():
     cast = reference + np.array([0.05, 0, 0])
     assert metrics.near_black(noisy, reference) < 1 < metrics.near_black(cast, reference)
     assert np.isnan(metrics.near_black(reference[:, 32:], reference[:, 32:]))
+
+
+def test_the_command_tells_both_of_every_network(run, frames):
+    stills = [word for frame in frames for word in ("--still", frame)]
+    code, out, err = run("check", "fast-bayer", *stills, "--ordinary", frames[0], "--amp", "4")
+    assert code == 0, err
+    assert "6 frames of a still scene, --amp 4" in out and "removed" in out
+    assert "SSIM to LibRaw's rendering" in out and "0.dng" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fast-bayer",), "nothing to check on"),
+        (("nosuch", "--ordinary", "."), "nosuch: no such network"),
+        (("fast-bayer", "--still", "."), "no raw photos in this folder"),
+    ],
+)
+def test_a_check_of_nothing_is_wrong_usage(run, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("check", *words)
+    assert code == 2 and said in err and len(err.splitlines()) == 1

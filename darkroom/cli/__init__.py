@@ -12,7 +12,7 @@ import typer
 from darkroom import __version__
 from darkroom.errors import DarkroomError, SettingsError
 
-COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "bench")
+COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "check", "bench")
 """Modules here, each with a function of its own name."""
 
 FAILED, MISUSED, STOPPED = 1, 2, 130

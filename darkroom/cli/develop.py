@@ -34,7 +34,9 @@ def develop(
     ] = None,
     amp: options.Amp = "auto",
     model: options.ModelName = None,
-    quality: Annotated[str, typer.Option(metavar="QUALITY", help="Shipped networks to choose from: fast or fine.")] = "fast",
+    quality: Annotated[
+        str, typer.Option(metavar="QUALITY", help="Shipped networks to choose from: fast or fine.")
+    ] = "fast",
     device: options.Device = "auto",
     memory: options.Memory = "1GB",
     format: Annotated[

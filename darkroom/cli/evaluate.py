@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from darkroom.cli import grids, options
-from darkroom.errors import ModelError, SettingsError
+from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
     from darkroom.evaluate.case import Case
@@ -81,7 +81,9 @@ def evaluate(
         float | None,
         typer.Option(metavar="SD", min=0.001, max=1, help="Noise that BM3D is told of. [default: the best of six]"),
     ] = None,
-    metrics: Annotated[str, typer.Option(metavar="A,B", help="Measure these, too: ms-ssim, niqe, lpips, gt-gc.")] = "",
+    metrics: Annotated[
+        str, typer.Option(metavar="A,B", help="Measure these, too: ms-ssim, niqe, lpips, gt-gc, near-black.")
+    ] = "",
     lpips_weights: Annotated[Path | None, typer.Option(metavar="FILE", help="LPIPS's networks' weights.")] = None,
     cost: Annotated[
         bool, typer.Option("--cost", help="Measure milliseconds, megabytes and GMAC of a frame of SID's size.")
@@ -201,10 +203,11 @@ def _plan(
     amp: str | None,
 ) -> "Plan":
     from darkroom import amplifier
-    from darkroom.evaluate.systems import Plan
+    from darkroom.evaluate.systems import Plan, network
 
     wanted = None if amp is None else amplifier.parse(amp)
-    return Plan(_networks(models, device), baselines, oracles, sigma=sigma, amp=wanted)
+    loaded = {name: network(each) for name, each in options.networks(models, device).items()}
+    return Plan(loaded, baselines, oracles, sigma=sigma, amp=wanted)
 
 
 def _simulated(bench: _Bench, plan: "Plan", setting: "Setting") -> "Iterator[_Run]":
@@ -303,21 +306,6 @@ def _ratios(
     for name, group in groups:
         summary = measure.summary(group)
         print(f"{name:12}{summary.median:14.2f}{summary.nine_tenths:20.2f}{summary.bias:+8.2f}")
-
-
-def _networks(names: list[str], device: str) -> "dict[str, Network]":
-    """Load the networks, each under its file's name, or its path where two share that."""
-    from darkroom import model
-    from darkroom.evaluate import systems
-
-    try:
-        files = [model.find(name) for name in names]
-        stems = [file.stem for file in files]
-        called = [file.stem if stems.count(file.stem) == 1 else str(file) for file in files]
-        loaded = [systems.network(model.load(file, device=device)) for file in files]
-    except ModelError as error:  # wrong usage, as in `develop`
-        raise SettingsError(str(error)) from error
-    return dict(zip(called, loaded, strict=True))
 
 
 def _alone(option: str, given: Path | None, others: Mapping[str, object]) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.errors import DarkroomError, SettingsError
+from darkroom.errors import DarkroomError, ModelError, SettingsError
 
 if TYPE_CHECKING:
+    from darkroom.model import Model
     from darkroom.pipeline import WhiteBalance
 
 Amp = Annotated[
@@ -102,3 +103,17 @@ def cache_folder() -> Path:
     """Where decoded data is kept from run to run, as the system has it."""
     home = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
     return Path(home or Path.home() / ".cache") / "darkroom"
+
+
+def networks(names: list[str], device: str) -> "dict[str, Model]":
+    """Load the networks, each under its file's name, or its path where two share that."""
+    from darkroom import model
+
+    try:
+        files = [model.find(name) for name in names]
+        stems = [file.stem for file in files]
+        called = [file.stem if stems.count(file.stem) == 1 else str(file) for file in files]
+        loaded = [model.load(file, device=device) for file in files]
+    except ModelError as error:  # wrong usage: no photo's fault
+        raise SettingsError(str(error)) from error
+    return dict(zip(called, loaded, strict=True))

@@ -12,7 +12,7 @@ from darkroom.errors import SettingsError
 from darkroom.evaluate import metrics
 from darkroom.evaluate.case import Picture
 
-EXTRAS = ("ms-ssim", "niqe", "lpips", "gt-gc")
+EXTRAS = ("ms-ssim", "niqe", "lpips", "gt-gc", "near-black")
 """What is measured only when asked for."""
 
 
@@ -49,6 +49,8 @@ class Measured:
     gt_gc_psnr: float | None = None
     """dB, against the brightness of the reference that suits the picture best (RED, table 2)."""
     gt_gc_ssim: float | None = None
+    near_black: float | None = None
+    """CIEDE2000, see `metrics.near_black`; not a number for a picture without flat near-black."""
 
 
 def measure(picture: Picture, reference: Picture, wanted: Measures) -> Measured:
@@ -65,6 +67,7 @@ def measure(picture: Picture, reference: Picture, wanted: Measures) -> Measured:
         lpips=metrics.lpips(picture, reference, weights) if "lpips" in extras and weights else None,
         gt_gc_psnr=metrics.gt_gc(picture, reference, psnr)[0] if "gt-gc" in extras else None,
         gt_gc_ssim=metrics.gt_gc(picture, reference, ssim)[0] if "gt-gc" in extras else None,
+        near_black=metrics.near_black(picture, reference) if "near-black" in extras else None,
     )
 
 

@@ -34,6 +34,7 @@ MEASURES = (
     ("lpips", "LPIPS", 3),
     ("gt_gc_psnr", "GT-GC dB", 2),
     ("gt_gc_ssim", "GT-GC SSIM", 3),
+    ("near_black", "near-black dE", 2),
 )
 """Field of Measured, its title, and decimals shown."""
 COSTS = (("ms", "ms", 0), ("megabytes", "peak MB", 0), ("gmac", "GMAC", 1))

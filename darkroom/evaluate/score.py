@@ -48,6 +48,7 @@ class Score:
     lpips: float | None = None
     gt_gc_psnr: float | None = None
     gt_gc_ssim: float | None = None
+    near_black: float | None = None
     ms: float | None = None
     """The system's cost, see `cost.Cost`; the same in all its scores."""
     megabytes: float | None = None
@@ -127,4 +128,5 @@ def _score(system: str, case: Case, chosen: str, measured: Measured, setting: Se
         lpips=measured.lpips,
         gt_gc_psnr=measured.gt_gc_psnr,
         gt_gc_ssim=measured.gt_gc_ssim,
+        near_black=measured.near_black,
     )

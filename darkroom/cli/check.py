@@ -1,0 +1,88 @@
+"""`darkroom check`: networks and real raw files -> how much noise goes, and whether detail goes with it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from darkroom.cli import grids, options
+from darkroom.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from darkroom.evaluate.report import Grid
+    from darkroom.model import Model
+
+
+def check(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Networks: shipped names or .onnx files.", show_default=False),
+    ],
+    still: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RAW",
+            help="Dark frames of one scene that stands still, three or more: files, a folder or a pattern.",
+            show_default=False,
+        ),
+    ] = None,
+    ordinary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RAW", help="Well-exposed photos: files, a folder or a pattern.", show_default=False),
+    ] = None,
+    amp: Annotated[str, typer.Option(metavar="AMP", help="Ratio for --still, as `develop` takes it.")] = "auto",
+    device: options.Device = "auto",
+) -> None:
+    """Check networks on real raw files whose right picture nobody knows.
+
+    Frames of a still scene tell noise from scene: each developed frame is compared with the mean of the other frames,
+    plainly demosaiced. Well-exposed photos are developed at ratio 1 and compared with LibRaw's rendering: a network
+    must not smear them.
+
+    \b
+    Example:
+      darkroom check fast-bayer --still 'night/*.dng' --ordinary photos/
+    """
+    if not still and not ordinary:
+        raise SettingsError(
+            "nothing to check on; give --still RAW, frames of one scene, or --ordinary RAW, good photos"
+        )
+    loaded = options.networks(models, device)
+    if still:
+        grids.show([_still(loaded, _files(still), amp)], (), to_stderr=False)
+    if ordinary:
+        grids.show([_ordinary(loaded, _files(ordinary))], (), to_stderr=False)
+
+
+def _files(names: list[str]) -> "list[Path]":
+    from darkroom import jobs
+
+    return [source.path for source in jobs.found(names, recursive=False)]
+
+
+def _still(models: "dict[str, Model]", files: "list[Path]", amp: str) -> "Grid":
+    from darkroom import amplifier
+    from darkroom.evaluate import checks
+    from darkroom.evaluate.report import Grid
+
+    rows = []
+    for name, network in models.items():
+        found = checks.still(files, network, amplifier.parse(amp))
+        rows.append((name, f"{found.noise:.4f}", f"{found.removed:.1%}", f"{found.lost:.1%}"))
+    title = f"{len(files)} frames of a still scene, --amp {amp}: shares of the plain frame's noise variance"
+    return Grid(title, ("", "noise, sd", "removed", "lost with it"), tuple(rows))
+
+
+def _ordinary(models: "dict[str, Model]", files: "list[Path]") -> "Grid":
+    from darkroom.evaluate import checks
+    from darkroom.evaluate.report import Grid
+
+    def rows() -> "Iterator[tuple[str, ...]]":
+        for file in files:
+            found = [checks.ordinary(file, network) for network in models.values()]
+            yield (file.name, f"{found[0][1]:.3f}", *(f"{by_network:.3f}" for by_network, _ in found))
+
+    title = "well-exposed photos at ratio 1: SSIM to LibRaw's rendering"
+    return Grid(title, ("", "plain demosaic", *models), tuple(grids.watched(rows(), "photos", len(files))))
