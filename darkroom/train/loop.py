@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from darkroom.errors import DarkroomError, SettingsError
-from darkroom.train import checkpoint, data, export, losses, networks, recipe, simulate, watch, workers
+from darkroom.train import checkpoint, data, export, losses, networks, optimisers, recipe, simulate, watch, workers
 from darkroom.train.checkpoint import State
 from darkroom.train.data import Material
 from darkroom.train.recipe import Recipe, Stage
@@ -169,7 +169,7 @@ def _follow(
     if run.share() >= end:
         return
     trained = _unfrozen(run.network, stage.last_blocks)
-    optimiser = torch.optim.AdamW(trained, stage.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay)
+    optimiser = optimisers.build(plan.optimiser, trained, stage.learning_rate, plan.weight_decay)
     if state.stage == number:
         checkpoint.resume_optimiser(run.folder, optimiser)
     else:

@@ -81,6 +81,8 @@ class Recipe:
     """Which shorts of a scene: all, SID's `_00`, or RED's `_00_0.1s` at ratio 300 for 30 s references, else 100."""
     flips: Flips = "phase"
     """phase: mirrored so that the CFA's phase survives; sid: packed planes and picture alike, as the authors do."""
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    """See optimisers.py; adamw without weight_decay is Adam."""
     weight_decay: float = 0.0
     clip: float = 0.0
     """Largest norm of the gradient; 0: not clipped."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from darkroom.train import data, losses, networks, noise, recipe
+from darkroom.train import data, losses, networks, noise, optimisers, recipe
 from darkroom.train import loop as training
 from darkroom.train.cache import Cache
 
@@ -70,7 +70,7 @@ def _bare(plan: recipe.Recipe, material: data.Material, bright: torch.Tensor, re
     """Time forward, backward and update alone."""
     stage = plan.stages[0]
     network = networks.build(plan.network, material.kind.packing, plan.arguments).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), stage.learning_rate)
+    optimiser = optimisers.build(plan.optimiser, network.parameters(), stage.learning_rate, plan.weight_decay)
     loss_of = losses.build(stage.loss)
     times = []
     for _ in repeat(None, 2 * STEPS):

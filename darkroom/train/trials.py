@@ -64,6 +64,7 @@ TRIALS = (
     Trial("ssim", "loss", "28.64/.817 SID", _unet("ssim", loss={"ssim": 1.0})),
     Trial("l1+ms-ssim", "loss", "28.66/.790 RED", _unet("l1+ms-ssim", loss={"l1": 0.8, "ms_ssim": 0.2})),
     Trial("hybrid", "loss", "29.43 Zamir", _unet("hybrid", loss={"l1": 0.891, "ms_ssim_even": 0.009, "vgg": 0.1})),
+    Trial("muon", "optimiser", "ours", replace(_unet("muon"), optimiser="muon")),
     Trial("stretched", "references", "18.23/.674 SID", _unet("stretched", references="stretched")),
 )
 
