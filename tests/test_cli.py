@@ -22,7 +22,7 @@ from darkroom.cli import options
 from darkroom.errors import SettingsError
 
 PROGRAM = [sys.executable, "-m", "darkroom"]
-COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "bench")
+COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "check", "bench")
 
 
 @pytest.fixture(autouse=True)
