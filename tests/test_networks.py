@@ -19,7 +19,7 @@ SMALL = {
     "unet": {"width": 4, "levels": 3},
     "can": {"width": 4},
     "red": {},
-    "compact": {"width": 4},
+    "compact": {"width": 4, "polish": 1},
 }
 MADE = [(name, packing) for name in ("unet", "can") for packing in PLANES]
 MADE += [(name, packing) for name in ("red", "compact") for packing in ("bayer4", "xtrans9")]
@@ -184,13 +184,14 @@ def test_plain_rdb_differs_from_the_starred_one():
         assert (starred(bright("bayer4", 32, 32)) - plain(bright("bayer4", 32, 32))).abs().max() > 0
 
 
+@pytest.mark.parametrize("polish", [0, 1])
 @pytest.mark.parametrize("packing", ["bayer4", "xtrans9"])
-def test_compact_starts_as_a_demosaic(packing):
+def test_compact_starts_as_a_demosaic(packing, polish):
     coarse = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     scene = nn.functional.interpolate(coarse, (96, 96), mode="bicubic", align_corners=True).clamp(0.05, 0.95)
     mosaic = cfa.sample(scene[0].permute(1, 2, 0).numpy(), KIND[packing])
     with torch.inference_mode():
-        picture = Compact(packing).eval()(torch.from_numpy(cfa.pack(mosaic, packing))[None])
+        picture = Compact(packing, polish=polish).eval()(torch.from_numpy(cfa.pack(mosaic, packing))[None])
     assert (picture - encode(scene))[..., 12:-12, 12:-12].abs().mean() < 0.01
 
 
@@ -200,17 +201,16 @@ def test_encoding_is_odd_and_keeps_black_and_white():
     assert encode(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([0, 1])
 
 
-@pytest.mark.parametrize("kind", ["bayer", "xtrans"])
-def test_the_shipped_weights_still_fit_by_name(kind):
-    file = model.find(model.default(kind))
-    packing = cfa.packing(kind, "packed")
+@pytest.mark.parametrize("file", model.shipped(), ids=lambda file: file.stem)
+def test_the_shipped_weights_still_fit_by_name(file):
+    packing = model.read_contract(file).packing
     shipped = {w.name: tuple(w.dims) for w in onnx.load(file).graph.initializer}
     width = shipped["head.weight"][0]
-    depth = tuple(
+    *depth, polish = (
         len({key.split(".")[1] for key in shipped if key.startswith(f"{level}.")})
-        for level in ("fine_down", "middle_down", "coarse")
+        for level in ("fine_down", "middle_down", "coarse", "polish")
     )
-    ours = networks.build("compact", packing, {"width": width, "depth": depth}).state_dict()
+    ours = networks.build("compact", packing, {"width": width, "depth": depth, "polish": polish}).state_dict()
     assert {key: tuple(value.shape) for key, value in ours.items()}.items() <= shipped.items()
 
 
