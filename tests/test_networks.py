@@ -19,7 +19,7 @@ SMALL = {
     "unet": {"width": 4, "levels": 3},
     "can": {"width": 4},
     "red": {},
-    "compact": {"width": 4, "polish": 1},
+    "compact": {"width": 4},
 }
 MADE = [(name, packing) for name in ("unet", "can") for packing in PLANES]
 MADE += [(name, packing) for name in ("red", "compact") for packing in ("bayer4", "xtrans9")]
@@ -184,14 +184,13 @@ def test_plain_rdb_differs_from_the_starred_one():
         assert (starred(bright("bayer4", 32, 32)) - plain(bright("bayer4", 32, 32))).abs().max() > 0
 
 
-@pytest.mark.parametrize("polish", [0, 1])
 @pytest.mark.parametrize("packing", ["bayer4", "xtrans9"])
-def test_compact_starts_as_a_demosaic(packing, polish):
+def test_compact_starts_as_a_demosaic(packing):
     coarse = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     scene = nn.functional.interpolate(coarse, (96, 96), mode="bicubic", align_corners=True).clamp(0.05, 0.95)
     mosaic = cfa.sample(scene[0].permute(1, 2, 0).numpy(), KIND[packing])
     with torch.inference_mode():
-        picture = Compact(packing, polish=polish).eval()(torch.from_numpy(cfa.pack(mosaic, packing))[None])
+        picture = Compact(packing).eval()(torch.from_numpy(cfa.pack(mosaic, packing))[None])
     assert (picture - encode(scene))[..., 12:-12, 12:-12].abs().mean() < 0.01
 
 
@@ -206,11 +205,11 @@ def test_the_shipped_weights_still_fit_by_name(file):
     packing = model.read_contract(file).packing
     shipped = {w.name: tuple(w.dims) for w in onnx.load(file).graph.initializer}
     width = shipped["head.weight"][0]
-    *depth, polish = (
+    depth = tuple(
         len({key.split(".")[1] for key in shipped if key.startswith(f"{level}.")})
-        for level in ("fine_down", "middle_down", "coarse", "polish")
+        for level in ("fine_down", "middle_down", "coarse")
     )
-    ours = networks.build("compact", packing, {"width": width, "depth": depth, "polish": polish}).state_dict()
+    ours = networks.build("compact", packing, {"width": width, "depth": depth}).state_dict()
     assert {key: tuple(value.shape) for key, value in ours.items()}.items() <= shipped.items()
 
 

@@ -43,7 +43,7 @@ def build(name: str, packing: Packing, arguments: dict[str, object]) -> Network:
 
 
 def _alike(value: object, default: object) -> bool:
-    """Tell whether a value is of its default's type, and positive or the default where that is a number."""
+    """Tell whether a value is of its default's type, and positive where that is a number."""
     if isinstance(default, tuple):
         return isinstance(value, tuple) and len(value) == len(default) and all(map(_alike, value, default))
-    return type(value) is type(default) and (type(value) is bool or value > 0 or value == default)
+    return type(value) is type(default) and (type(value) is bool or value > 0)

@@ -1,4 +1,4 @@
-"""The compact U-Net of the networks that ship: residual, working at a quarter of the sensor's resolution.
+"""The compact U-Net of the `fast` networks: residual, working at a quarter of the sensor's resolution.
 
     (N, 4, H/2, W/2) or (N, 9, H/3, W/3) bright  ->  (N, 3, H, W) camera RGB under the sRGB curve
 
@@ -8,9 +8,6 @@ every convolution runs on 4 x 4 blocks of sites and coarser, where channels are 
 the encoded mosaic has its own way to the output, a convolution that starts out as a plain demosaic; the
 network decides, site by site, how much of the mosaic to let through, and what to add. So detail that
 stands above the noise passes untouched, however narrow the trunk.
-
-What a block decides as a whole it decides roughly: along edges grain stays. `fine` therefore ends on a
-stage of its own at half the resolution, that sees the mosaic, the rough picture and the trunk.
 
 X-Trans cells of 6 x 6 sites do not fall on 4 x 4 blocks. One convolution first turns each cell into
 the mosaic of a virtual sensor with 2 x 2 cells; after it both kinds share one trunk, and an X-Trans
@@ -36,35 +33,27 @@ OPEN = 2.0
 BLOCK = 4
 """Sites along one side of a block, the finest pixel the trunk sees."""
 
-VIRTUAL = 8
-"""Channels of the virtual sensor that X-Trans becomes, a packed pixel of 2 x 2 sites each."""
-
 
 class Compact(nn.Module):
     """Residual U-Net over 4 x 4 blocks of sites.
 
     `width` channels at the finest of three levels, doubled at each; `depth` residual blocks at each
-    level, those of the two finer levels once on the way down and once on the way up; `polish` residual
-    blocks, half as wide, on the rough picture at half the resolution, 0 for none of that stage.
+    level, those of the two finer levels once on the way down and once on the way up.
     """
 
     multiples: dict[Packing, int] = {"bayer4": 8, "xtrans9": 16}
     """Packed height and width must be multiples of this: a block of the coarsest level, in whole CFA cells."""
 
-    def __init__(
-        self, packing: Packing, *, width: int = 24, depth: tuple[int, int, int] = (1, 1, 2), polish: int = 0
-    ) -> None:
+    def __init__(self, packing: Packing, *, width: int = 24, depth: tuple[int, int, int] = (1, 1, 2)) -> None:
         super().__init__()
         if packing not in self.multiples:
             raise SettingsError(f"network compact: has no form for {packing}; choose {', '.join(self.multiples)}")
         self.packing = packing
-        planes = PLANES["bayer4"]
+        mosaics = 16 if packing == "bayer4" else 32
+        self.gather = _Gather(PLANES[packing])
         if packing == "xtrans9":
-            planes = VIRTUAL
-            self.gather_cells = _Gather(PLANES[packing])
-            self.front = nn.Conv2d(4 * PLANES[packing], 9 * planes, 3, padding=1)
-        mosaics = 4 * planes
-        self.gather = _Gather(planes)
+            self.front = nn.Conv2d(36, 72, 3, padding=1)
+            self.gather_virtual = _Gather(8)
         self.head = nn.Conv2d(mosaics, width, 3, padding=1)
         self.fine_down = _blocks(width, depth[0])
         self.to_middle = nn.Conv2d(width, 2 * width, 2, stride=2)
@@ -78,38 +67,22 @@ class Compact(nn.Module):
         self.change = nn.Conv2d(width, 3 * BLOCK * BLOCK, 1)
         self.gate = nn.Conv2d(width, mosaics, 1)
         self.interpolate = nn.Conv2d(mosaics, 3 * BLOCK * BLOCK, 3, padding=1, bias=False)
-        if polish:
-            self.look = nn.Conv2d(planes + 12, width // 2, 3, padding=1)
-            self.from_fine = nn.Conv2d(width, 4 * (width // 2), 1)
-            self.polish = _blocks(width // 2, polish)
-            self.correct = nn.Conv2d(width // 2, 12, 3, padding=1)
-        self.polished = polish > 0
         self._start_as_demosaic(mosaics)
 
     def forward(self, bright: Tensor) -> Tensor:
-        sites = encode(bright)
-        if self.packing == "xtrans9":
-            sites = F.pixel_shuffle(self.front(self.gather_cells(sites)), 3)
-        mosaic = self.gather(sites)
+        mosaic = self._mosaic(encode(bright))
         fine = self.fine_down(F.leaky_relu(self.head(mosaic), 0.2))
         middle = self.middle_down(F.leaky_relu(self.to_middle(fine), 0.2))
         coarse = self.coarse(F.leaky_relu(self.to_coarse(middle), 0.2))
         middle = self.middle_up(middle + F.pixel_shuffle(self.from_coarse(coarse), 2))
         fine = self.fine_up(fine + F.pixel_shuffle(self.from_middle(middle), 2))
         kept = mosaic * torch.sigmoid(self.gate(fine))
-        picture = self.change(fine) + self.interpolate(kept)
-        if self.polished:
-            rough = F.pixel_shuffle(picture, 2)
-            seen = self.look(torch.cat((sites, rough), 1)) + F.pixel_shuffle(self.from_fine(fine), 2)
-            picture = F.pixel_shuffle(rough + self.correct(self.polish(F.leaky_relu(seen, 0.2))), 2)
-        else:
-            picture = F.pixel_shuffle(picture, BLOCK)
+        picture = F.pixel_shuffle(self.change(fine) + self.interpolate(kept), BLOCK)
         return picture if self.training else picture.clamp(0, 1)
 
     def blocks(self) -> tuple[nn.Module, ...]:
-        """The way in, each level on the way down and on the way up, the way out, its polish."""
+        """The way in, each level on the way down and on the way up, the way out."""
         front = (self.front,) if self.packing == "xtrans9" else ()
-        polish = (nn.ModuleList([self.look, self.from_fine, self.polish, self.correct]),) if self.polished else ()
         return (
             nn.ModuleList([*front, self.head]),
             self.fine_down,
@@ -118,20 +91,22 @@ class Compact(nn.Module):
             nn.ModuleList([self.from_coarse, self.middle_up]),
             nn.ModuleList([self.from_middle, self.fine_up]),
             nn.ModuleList([self.change, self.gate, self.interpolate]),
-            *polish,
         )
 
+    def _mosaic(self, encoded: Tensor) -> Tensor:
+        blocks = self.gather(encoded)
+        if self.packing == "bayer4":
+            return blocks
+        return self.gather_virtual(F.pixel_shuffle(self.front(blocks), 3))
+
     def _start_as_demosaic(self, mosaics: int) -> None:
-        """Let the mosaic pass to an output that interpolates each colour, and all other shares be 0."""
+        """Let the mosaic pass to an output that interpolates each colour, and the trunk's share be 0."""
         with torch.no_grad():
             self.change.weight.zero_()
             self.change.bias.zero_()
             self.gate.weight.zero_()
             self.gate.bias.fill_(OPEN)
-            self.interpolate.weight.copy_(_interpolation(mosaics, twice=self.polished) * (1 + math.exp(-OPEN)))
-            if self.polished:
-                self.correct.weight.zero_()
-                self.correct.bias.zero_()
+            self.interpolate.weight.copy_(_interpolation(mosaics) * (1 + math.exp(-OPEN)))
             if self.packing == "xtrans9":
                 self.front.bias.zero_()
                 self.front.weight.copy_(_virtual_mosaic())
@@ -182,12 +157,11 @@ def _colour_at(row: int, col: int) -> tuple[int, int]:
     raise AssertionError
 
 
-def _interpolation(mosaics: int, *, twice: bool) -> Tensor:
+def _interpolation(mosaics: int) -> Tensor:
     """(48, mosaics, 3, 3) weights that interpolate a 4 x 4 block's colours from its Bayer mosaic.
 
     Mosaic channel: packed channel x 4 + place in the 2 x 2 packed pixels (pixel_unshuffle order), of
-    the first four packed channels; further ones get no weight. Output channel: in the order of a pixel_shuffle by 4,
-    or by 2 `twice`.
+    the first four packed channels; further ones get no weight.
     """
     weight = torch.zeros(3 * BLOCK * BLOCK, mosaics, 3, 3)
     for colour in range(3):
@@ -200,8 +174,7 @@ def _interpolation(mosaics: int, *, twice: bool) -> Tensor:
                     if _colour_at(r, c)[1] == colour
                 ]
                 total = sum(w for _, _, w in near)
-                out = colour * BLOCK * BLOCK
-                out += row % 2 * 8 + col % 2 * 4 + row // 2 * 2 + col // 2 if twice else row * BLOCK + col
+                out = colour * BLOCK * BLOCK + row * BLOCK + col
                 for r, c, w in near:
                     packed_row, packed_col = (r % BLOCK) // 2, (c % BLOCK) // 2
                     channel = _colour_at(r, c)[0] * 4 + packed_row * 2 + packed_col
