@@ -147,7 +147,7 @@ def _meant(name: str, recursive: bool) -> Iterator[Source]:
         yield Source(path, Path(), named=True)  # a missing file is refused by raw.read, and the others go on
     else:
         matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
-        matches = [match for match in matches if match.is_dir() or _is_raw(match.name)]
+        matches = [match for match in matches if match.is_dir() or is_raw(match.name)]
         if not matches:
             raise SettingsError(f"{name}: no raw photos match; check the pattern")
         for match in matches:
@@ -158,7 +158,7 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
     found = False
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
-        for file in sorted(filter(_is_raw, files)):
+        for file in sorted(filter(is_raw, files)):
             found = True
             path = Path(here, file)
             yield Source(path, path.parent.relative_to(folder), named=False)
@@ -167,7 +167,7 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
         raise SettingsError(f"{folder}: no raw photos in this folder; name another{below}")
 
 
-def _is_raw(name: str) -> bool:
+def is_raw(name: str) -> bool:
     """Tell by name. One that starts with a dot is no photo: macOS keeps a `._IMG.ARW` beside each on foreign disks."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in RAW_SUFFIXES
 

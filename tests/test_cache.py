@@ -118,6 +118,14 @@ def test_a_photo_is_reduced_once(cache, photo, decodes_nothing):
     assert isinstance(cache.photo(photo), np.memmap)
 
 
+def test_a_raw_photo_is_rendered_as_libraw_does(write_dng: WriteDng, cache):
+    path = write_dng("a.dng", noise((40, 60)) // 4 + 512)
+    _, rendered = raw.render(path, kind="srgb", curve="srgb")
+    whole = cache.photo(path)
+    assert whole.dtype == np.uint8 and np.abs(whole * 257.0 - rendered).max() <= 129 and np.ptp(whole) > 50
+    assert cache.photo(path, 2.0).shape == (20, 30, 3)
+
+
 def test_a_file_is_known_by_its_content(write_dng: WriteDng, cache, tmp_path, decodes_nothing):
     path = write_dng("a.dng", noise((40, 60)))
     mosaic = np.array(cache.frame(path).mosaic)

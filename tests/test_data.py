@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import conftest
 import numpy as np
 import pytest
 import sets
@@ -54,6 +55,15 @@ def gather(plan, cache, told=None, **sources) -> data.Material:
 def test_photos_are_reduced_until_their_pixels_are_clean(photos, cache):
     shapes = [data.photo(photos / f"{i}.png", cache, "plain").picture.shape for i in range(3)]
     assert shapes == [(100, 150, 3), (160, 240, 3), (200, 300, 3)]
+
+
+def test_raw_photos_are_learnt_from_like_others(write_dng, cache, tmp_path):
+    for i in range(2):
+        write_dng(f"{i}.dng", conftest.noise((400, 600), seed=i) // 4 + 512)
+    material = gather(SENSOR, cache, photos=tmp_path)
+    assert [path.suffix for path in (*material.photos, *material.validation)] == [".dng", ".dng"]
+    drawn = data.draws(SENSOR, STAGE, material, 0)
+    assert all(np.isfinite(drawn.example(i).bright).all() for i in range(4))
 
 
 def test_a_twentieth_is_kept_for_validation_and_never_trained_on(photos, cache):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from darkroom import finish, raw
+from darkroom import finish, jobs, raw
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.frame import Exposure, Frame, Window
 from darkroom.raw import Curve, Kind
@@ -76,9 +76,9 @@ class Cache:
         return picture
 
     def photo(self, path: Path, reduced_by: float = 1.0, *, look: Appearance = "plain") -> NDArray[np.uint8]:
-        """Open a JPEG or PNG photo, memory-mapped: (H, W, 3), made `reduced_by` times smaller; looks as in `rendering`.
+        """Open a JPEG, PNG or raw photo, memory-mapped: (H, W, 3), `reduced_by` times smaller; looks as in `rendering`.
 
-        Raises SettingsError for what is no photo.
+        Raises SettingsError for what is no photo, RawError as `raw.read`.
         """
         content = self._content(path)
         name = f"{content}-photo-{reduced_by:.6g}-{look}.npy"
@@ -166,12 +166,19 @@ class Cache:
 
 
 def read_photo(path: Path, reduced_by: float) -> NDArray[np.uint8]:
-    """Read a photo, made `reduced_by` times smaller by Lanczos; 1 or less leaves it as it is. SettingsError if none."""
-    try:
-        with Image.open(path) as file:
-            photo = file.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise SettingsError(f"{path}: cannot be read as a photo ({error}); give JPEG or PNG files") from error
+    """Read a photo, made `reduced_by` times smaller by Lanczos; 1 or less leaves it as it is.
+
+    A raw file is rendered by LibRaw first. Raises SettingsError for what is no photo, RawError as `raw.read`.
+    """
+    if jobs.is_raw(path.name):
+        _, rendered = raw.render(path, kind="srgb", curve="srgb")
+        photo = Image.fromarray((rendered / 257 + 0.5).astype(np.uint8))
+    else:
+        try:
+            with Image.open(path) as file:
+                photo = file.convert("RGB")
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise SettingsError(f"{path}: cannot be read as a photo ({error}); give JPEG or PNG files") from error
     if reduced_by > 1:
         size = (max(1, round(photo.width / reduced_by)), max(1, round(photo.height / reduced_by)))
         photo = photo.resize(size, Image.Resampling.LANCZOS)

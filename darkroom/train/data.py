@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darkroom import cfa
+from darkroom import cfa, jobs
 from darkroom.errors import SettingsError
 from darkroom.frame import CFA
 from darkroom.train import darken, noise, pairs, recipe, simulate
@@ -48,7 +48,7 @@ class Sources:
     pairs: Path | None = None
     """A SID list file, a folder with short/ and long/, or a CSV of pairs."""
     photos: Path | None = None
-    """A folder of clean JPEG or PNG photos."""
+    """A folder of clean photos: JPEG, PNG or raw."""
     validation: Path | None = None
     """Pairs or photos to choose weights by; None holds some of the above out."""
     exclude: tuple[str, ...] = ()
@@ -121,9 +121,10 @@ def _scenes(found: Sequence[Pair]) -> Scenes:
 
 
 def _photos(folder: Path) -> Photos:
-    names = tuple(sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES))
+    found = (path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES or jobs.is_raw(path.name))
+    names = tuple(sorted(found))
     if not names:
-        raise SettingsError(f"{folder}: holds no photo; name a folder of clean JPEG or PNG photos")
+        raise SettingsError(f"{folder}: holds no photo; name a folder of clean photos, JPEG, PNG or raw")
     return names
 
 

@@ -120,11 +120,7 @@ def _of_folder(folder: Path) -> list[Named]:
 
 
 def _raws(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in jobs.RAW_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    return sorted(path for path in folder.iterdir() if jobs.is_raw(path.name) and path.is_file())
 
 
 def _scene(path: Path) -> str:
