@@ -147,6 +147,19 @@ def test_wrong_usage_is_one_line_and_exit_2(run, photo, words, complaint):
     assert not list(Path().glob("*.png"))
 
 
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans"])
+def test_the_quality_and_the_sensor_pick_the_network(run, write_dng, cfa):
+    write_dng("a.dng", dark((96, 96)), cfa=cfa)
+    told = {}
+    for quality in ("fast", "fine"):
+        code, out, err = run("develop", "a.dng", "--quality", quality, "-o", f"{quality}.png", "--json")
+        assert code == 0, err
+        told[quality] = json.loads(out)["model"]
+    code, out, _ = run("develop", "a.dng", "--json")
+    assert {name: model.split()[0] for name, model in told.items()} == {q: f"{q}-{cfa}" for q in ("fast", "fine")}
+    assert json.loads(out)["model"] == told["fast"]
+
+
 def test_one_bad_file_is_one_line_at_the_end_and_exit_1(develop, write_dng, here):
     for number in (1, 2, 4):
         write_dng(f"{number}.dng", dark((64, 80), seed=number))
