@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_evaluate import run, write_network  # noqa: F401, `run` is a fixture
+from test_evaluate import write_network
 
 from darkroom import raw
 from darkroom.errors import DarkroomError

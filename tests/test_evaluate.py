@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from test_contract import contract_for
 
-from darkroom import amplifier, cli, contract, model
+from darkroom import amplifier, contract, model
 from darkroom.errors import ModelError
 from darkroom.evaluate import case, cost, measure, metrics, ratios, report, score, simulated, speed, systems
 
@@ -62,21 +62,6 @@ def draw_photos(folder: Path) -> Path:
 @pytest.fixture
 def photos(tmp_path) -> Path:
     return draw_photos(tmp_path / "photos")
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """`run("evaluate", ...)` -> exit code, stdout, stderr."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["darkroom", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-            sys.exit(0)
-        return int(end.value.code or 0), *capfd.readouterr()
-
-    return call
 
 
 # --- metrics ---

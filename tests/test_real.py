@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sets
-from test_evaluate import run, write_network  # noqa: F401, `run` is a fixture
+from test_evaluate import write_network
 
 from darkroom import amplifier, model, pipeline
 from darkroom.errors import SettingsError
