@@ -26,6 +26,12 @@ def test_the_drawn_photo_is_dark_noisy_and_of_the_size_asked_for(tmp_path):
     assert (tmp_path / "a.dng").read_bytes() == (tmp_path / "b.dng").read_bytes()
 
 
+def test_the_photo_is_of_the_networks_sensor(tmp_path):
+    speed.write_photo(tmp_path / "a.dng", 0.3, "xtrans")
+    frame = raw.read(tmp_path / "a.dng")
+    assert frame.cfa == "xtrans" and 0.05 < (frame.mosaic - 512.0).mean() / (16383 - 512) * speed.RATIO < 0.5
+
+
 def test_decoding_here_and_apart_gives_the_same(tmp_path):
     speed.write_photo(tmp_path / "a.dng", 0.05)
     assert (baselines.decode(tmp_path / "a.dng") == raw.read(tmp_path / "a.dng").mosaic).all()

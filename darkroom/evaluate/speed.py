@@ -2,7 +2,7 @@
 
 megapixels -> one Figure after another
 
-The photos are uncompressed Bayer DNGs of a drawn scene at x200, so that decoding is as cheap as it gets and the rest
+The photos are uncompressed DNGs of a drawn scene at x200, so that decoding is as cheap as it gets and the rest
 stands out.
 """
 
@@ -26,6 +26,7 @@ from darkroom import cfa, child, decoder, dng, model, pipeline, raw, tiles
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.evaluate import baselines
 from darkroom.finish import srgb_to_linear
+from darkroom.frame import CFA
 from darkroom.model import Model
 from darkroom.train import noise
 
@@ -43,8 +44,8 @@ WATCHABLE = Path("/proc/self/statm").exists()
 """Other systems than Linux do not tell a process's memory so plainly; there it is left out."""
 TEXTURE = 1024
 """Pixels along a side of the texture that the scene repeats."""
-BAND = 256
-"""Rows drawn at a time; it divides TEXTURE."""
+BAND = 252
+"""Rows drawn at a time, whole cells of either CFA."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def figures(plan: Plan, on_step: Callable[[str], None]) -> Iterator[Figure]:
         for size in plan.megapixels:
             on_step(f"drawing {size:g} MP")
             photos.append(Path(folder) / f"{size:g}MP.dng")
-            write_photo(photos[-1], size)
+            write_photo(photos[-1], size, network.contract.cfa or "bayer")
         for size, photo in zip(plan.megapixels, photos, strict=True):
             if "develop" in plan.groups:
                 on_step(f"developing {size:g} MP")
@@ -128,8 +129,8 @@ def machine() -> Machine:
     return Machine(cpu, cores, f"{platform.system()}, Python {platform.python_version()}")
 
 
-def write_photo(path: Path, megapixels: float) -> None:
-    """Draw a scene of smooth light over fine and coarse texture, 3 x 2, and write a Bayer DNG too dark by RATIO."""
+def write_photo(path: Path, megapixels: float, kind: CFA = "bayer") -> None:
+    """Draw a scene of smooth light over fine and coarse texture, 3 x 2, and write a DNG too dark by RATIO."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5 / 2) * 2
     width = round(height * 0.75) * 2
     rng = np.random.default_rng(0)
@@ -141,9 +142,9 @@ def write_photo(path: Path, megapixels: float) -> None:
         rows = np.arange(top, min(top + BAND, height))
         fall = np.float32(0.25) + np.outer(rows / height, columns / width).astype(np.float32)
         light = texture[(rows % TEXTURE)[:, None], columns % TEXTURE] * (fall / (np.float32(RATIO * 1.25)))[..., None]
-        recorded = noise.record(cfa.sample(light, "bayer"), sensor, rng)
+        recorded = noise.record(cfa.sample(light, kind), sensor, rng)
         mosaic[rows] = np.maximum(recorded + np.float32(camera.black), 0)
-    dng.write(path, mosaic, black=camera.black, white=int(camera.white), white_balance=(2.0, 1.0, 1.7))
+    dng.write(path, mosaic, cfa=kind, black=camera.black, white=int(camera.white), white_balance=(2.0, 1.0, 1.7))
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ A stage says only what differs from the defaults below.
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
+from itertools import accumulate, pairwise
 from math import ceil
 from pathlib import Path
 from typing import Literal, get_args
@@ -204,8 +205,12 @@ def _toml(value: object) -> str:
 def shortened(recipe: Recipe, steps: int, scenes: int) -> Recipe:
     """Give a recipe another length: its stages keep their shares of `steps`, each at least one."""
     lengths = [stage.length(scenes) for stage in recipe.stages]
+    ends = [0]
+    for i, reached in enumerate(accumulate(lengths), 1):
+        left = len(lengths) - i
+        ends.append(max(ends[-1] + 1, min(round(steps * reached / sum(lengths)), steps - left)))
     made = tuple(
-        replace(stage, epochs=0, steps=max(1, round(steps * length / sum(lengths))))
-        for stage, length in zip(recipe.stages, lengths, strict=True)
+        replace(stage, epochs=0, steps=end - begin)
+        for stage, (begin, end) in zip(recipe.stages, pairwise(ends), strict=True)
     )
     return replace(recipe, stages=made)
