@@ -77,3 +77,9 @@ def test_an_unknown_recipe_names_the_known_ones():
 def test_a_shortened_recipe_keeps_the_shares_of_its_stages():
     plan = replace(recipe.load("transfer"), stages=(Stage(epochs=300, batch=1), Stage(steps=100)))
     assert [stage.steps for stage in recipe.shortened(plan, 40, scenes=1).stages] == [30, 10]
+
+
+@pytest.mark.parametrize("steps", [2, 3, 7, 11, 1000])
+def test_a_shortened_recipe_is_exactly_as_long_as_asked(steps):
+    short = recipe.shortened(recipe.load("fast"), steps, scenes=1)
+    assert sum(stage.steps for stage in short.stages) == steps and all(stage.steps for stage in short.stages)
