@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.contract import KIND, PIXEL, PLANES, Contract, Packing
+from darkroom.curves import linear_to_srgb
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, Frame
 
@@ -191,7 +192,7 @@ def developed(light: Array, kind: str, camera_to_srgb: NDArray) -> Array:
     It is what networks of input "srgb" are given: the traditional pipeline of SID's Table 3, row 3.
     """
     picture = coloured(_interpolate(light, kind), camera_to_srgb)
-    return _encoded(np.clip(picture, 0, 1, out=picture))
+    return linear_to_srgb(np.clip(picture, 0, 1, out=picture))
 
 
 def coloured(camera: Array, matrix: NDArray) -> Array:
@@ -252,12 +253,6 @@ def _interpolate(mosaic: Array, kind: str) -> Array:
         mask = (colour == channel).astype(np.float32)
         planes[channel] = _blur(mosaic * mask, kernel) / _blur(mask, kernel)
     return planes
-
-
-def _encoded(light: Array) -> Array:
-    """The sRGB transfer curve (IEC 61966-2-1) over [0, 1]; `finish` has its own, which stages do not share."""
-    steep = np.float32(1.055) * np.maximum(light, np.float32(0.0031308)) ** np.float32(1 / 2.4) - np.float32(0.055)
-    return np.where(light <= np.float32(0.0031308), np.float32(12.92) * light, steep)
 
 
 def _window(mosaic: NDArray, rows: slice, cols: slice, period: int) -> NDArray:

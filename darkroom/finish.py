@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom.curves import linear_to_srgb, srgb_to_linear
 from darkroom.frame import Window
 
 Array = NDArray[np.float32]
@@ -91,22 +92,6 @@ class _Veil:
     offset: Array
     air: Array
     """(3, 1, 1) atmospheric light of the inverted picture"""
-
-
-def srgb_to_linear(encoded: NDArray) -> NDArray:
-    """Undo the sRGB transfer curve (IEC 61966-2-1).
-
-    Any float array, 0..1 -> the same kind of array, linear; the linear foot goes on below 0.
-    """
-    return np.where(encoded <= 0.04045, encoded / 12.92, ((np.maximum(encoded, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(linear: NDArray) -> NDArray:
-    """Apply the sRGB transfer curve (IEC 61966-2-1).
-
-    Any float array, linear, 0..1 -> the same kind of array, encoded; the linear foot goes on below 0.
-    """
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def render(

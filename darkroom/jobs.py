@@ -155,14 +155,14 @@ def _meant(name: str, recursive: bool) -> Iterator[Source]:
 
 
 def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
-    found = False
+    empty = True
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
         for file in sorted(filter(is_raw, files)):
-            found = True
+            empty = False
             path = Path(here, file)
             yield Source(path, path.parent.relative_to(folder), named=False)
-    if not found:
+    if empty:
         below = "" if recursive else ", or add -r to look in the folders below"
         raise SettingsError(f"{folder}: no raw photos in this folder; name another{below}")
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import amplifier, cfa, finish, raw, tiles
+from darkroom import amplifier, cfa, curves, finish, raw, tiles
 from darkroom.amplifier import Amp
 from darkroom.contract import Contract
 from darkroom.errors import SettingsError
@@ -149,7 +149,7 @@ def _plain(frame: Frame, gains: Array, contract: Contract, bright: Array) -> Arr
         light *= gains[:, None, None]
     if contract.output == "srgb":
         light = cfa.coloured(light, frame.camera_to_srgb)
-    return finish.linear_to_srgb(np.clip(light, 0, 1))
+    return curves.linear_to_srgb(np.clip(light, 0, 1))
 
 
 def _tile_memory(frame: Frame, settings: Settings, sites: int) -> int:

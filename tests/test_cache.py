@@ -10,7 +10,7 @@ import pytest
 from conftest import WriteDng, noise
 from PIL import Image
 
-from darkroom import finish, raw
+from darkroom import curves, finish, raw
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.frame import Exposure, Frame
 from darkroom.train import cache as caches
@@ -77,7 +77,7 @@ def test_a_rendering_is_what_libraw_gives(write_dng: WriteDng, cache, decodes_no
 
 
 def light(picture, curve: str):
-    undo = finish.srgb_to_linear if curve == "srgb" else caches.bt709_to_linear
+    undo = curves.srgb_to_linear if curve == "srgb" else curves.bt709_to_linear
     return undo(np.asarray(picture) / 65535)
 
 
@@ -99,7 +99,7 @@ def test_a_look_is_that_of_develop_whatever_the_curve(write_dng: WriteDng, cache
 
 def test_bt709_is_as_libraw_has_it(write_dng: WriteDng):
     codes = np.linspace(0, 1, 1001)
-    np.testing.assert_allclose(caches.linear_to_bt709(caches.bt709_to_linear(codes)), codes, atol=1e-9)
+    np.testing.assert_allclose(curves.linear_to_bt709(curves.bt709_to_linear(codes)), codes, atol=1e-9)
     path = write_dng("a.dng", noise((60, 80), low=520, high=9000))
     (_, one), (_, other) = (raw.render(path, kind="camera", curve=curve) for curve in ("srgb", "bt709"))
     np.testing.assert_allclose(light(one, "srgb"), light(other, "bt709"), atol=1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import colours
 
-from darkroom import cfa, finish
+from darkroom import cfa, curves
 from darkroom.contract import KIND, PIXEL, PLANES, Contract
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, Exposure, Frame, Window
@@ -200,7 +200,7 @@ def test_developing_a_flat_colour_applies_matrix_and_curve(kind):
     colour = np.array([0.2, 0.5, 0.002], np.float32)
     for matrix in (MATRIX, np.eye(3, dtype=np.float32)):
         picture = cfa.developed(colour[colours((12, 12), kind)], kind, matrix)
-        wanted = finish.linear_to_srgb(np.clip(matrix @ colour, 0, 1))
+        wanted = curves.linear_to_srgb(np.clip(matrix @ colour, 0, 1))
         assert np.allclose(picture, wanted[:, None, None], atol=1e-5)
 
 

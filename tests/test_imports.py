@@ -11,7 +11,7 @@ HOUSE = Path(__file__).parents[1] / "darkroom"
 MODULES = sorted(".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in HOUSE.rglob("*.py"))
 COMMAND_LINE = [module for module in MODULES if module.startswith("darkroom.cli.")]
 STAGES = ("raw", "cfa", "amplifier", "tiles", "finish", "model")
-GROUND = {"darkroom.frame", "darkroom.contract", "darkroom.errors", "darkroom.tiff"}
+GROUND = {"darkroom.frame", "darkroom.contract", "darkroom.curves", "darkroom.errors", "darkroom.tiff"}
 """What everything may stand on."""
 
 LIBRARIES = {

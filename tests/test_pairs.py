@@ -11,8 +11,8 @@ import sets
 from numpy.typing import NDArray
 
 from darkroom import cfa as mosaics
+from darkroom.curves import srgb_to_linear
 from darkroom.errors import RawError, SettingsError
-from darkroom.finish import srgb_to_linear
 from darkroom.frame import Exposure
 from darkroom.train import pairs
 from darkroom.train.cache import Cache

@@ -19,8 +19,8 @@ from conftest import WriteDng, colours, noise
 from numpy.typing import NDArray
 
 from darkroom import child, decoder, intact, raw, tags, tiff
+from darkroom.curves import srgb_to_linear
 from darkroom.errors import DarkroomError, RawError
-from darkroom.finish import srgb_to_linear
 from darkroom.frame import CELL, SRGB_TO_XYZ, XTRANS, Exposure, Frame, Window
 
 BAYER_PHASES = list(itertools.product(range(2), range(2)))

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from darkroom import cfa
+from darkroom.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import SettingsError
-from darkroom.finish import linear_to_srgb, srgb_to_linear
 from darkroom.train import noise, simulate
 from darkroom.train.simulate import Kind, Photo
 

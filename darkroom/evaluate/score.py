@@ -7,7 +7,7 @@ ratio unless told otherwise, unfinished, 16 bit.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -119,14 +119,7 @@ def _score(system: str, case: Case, chosen: str, measured: Measured, setting: Se
         camera=case.camera,
         gain=case.gain,
         window=setting.window,
-        psnr=measured.psnr,
-        ssim=measured.ssim,
         chosen=chosen,
         data=setting.data,
-        ms_ssim=measured.ms_ssim,
-        niqe=measured.niqe,
-        lpips=measured.lpips,
-        gt_gc_psnr=measured.gt_gc_psnr,
-        gt_gc_ssim=measured.gt_gc_ssim,
-        near_black=measured.near_black,
+        **asdict(measured),
     )

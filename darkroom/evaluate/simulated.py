@@ -20,9 +20,9 @@ from PIL import Image
 
 from darkroom import cfa as cfas
 from darkroom import dng, raw
+from darkroom.curves import srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import BURST, Case
-from darkroom.finish import srgb_to_linear
 from darkroom.frame import CFA, Frame
 from darkroom.train import noise, simulate
 

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom import cfa, child, decoder, dng, model, pipeline, raw, tiles
+from darkroom.curves import srgb_to_linear
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.evaluate import baselines
-from darkroom.finish import srgb_to_linear
 from darkroom.frame import CFA
 from darkroom.model import Model
 from darkroom.train import noise

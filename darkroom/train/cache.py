@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from darkroom import finish, jobs, raw
+from darkroom import curves, finish, jobs, raw
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.frame import Exposure, Frame, Window
 from darkroom.raw import Curve, Kind
@@ -202,24 +202,9 @@ def _exchanges(curve: Curve) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     codes = np.arange(65536)
     if curve == "srgb":
         return codes.astype(np.uint16), codes.astype(np.uint16)
-    there = np.rint(65535 * finish.linear_to_srgb(bt709_to_linear(codes / 65535))).astype(np.uint16)
-    back = np.rint(65535 * linear_to_bt709(finish.srgb_to_linear(codes / 65535))).astype(np.uint16)
+    there = np.rint(65535 * curves.linear_to_srgb(curves.bt709_to_linear(codes / 65535))).astype(np.uint16)
+    back = np.rint(65535 * curves.linear_to_bt709(curves.srgb_to_linear(codes / 65535))).astype(np.uint16)
     return there, back
-
-
-_ALPHA, _BETA = 1.09929682680944, 0.018053968510807
-"""BT.709's constants, to the digits at which its two parts meet (BT.2020); LibRaw computes the same."""
-
-
-def bt709_to_linear(encoded: NDArray) -> NDArray:
-    """Undo the BT.709 transfer curve: 0..1 -> linear."""
-    steep = ((np.maximum(encoded, 4.5 * _BETA) + _ALPHA - 1) / _ALPHA) ** (1 / 0.45)
-    return np.where(encoded < 4.5 * _BETA, encoded / 4.5, steep)
-
-
-def linear_to_bt709(linear: NDArray) -> NDArray:
-    """Apply the BT.709 transfer curve: linear, 0..1 -> encoded."""
-    return np.where(linear < _BETA, 4.5 * linear, _ALPHA * np.maximum(linear, _BETA) ** 0.45 - (_ALPHA - 1))
 
 
 def _facts(frame: Frame) -> dict[str, object]:

@@ -15,8 +15,8 @@ from PIL import Image
 
 from darkroom import cfa
 from darkroom.contract import Input, Output, Packing
+from darkroom.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import SettingsError
-from darkroom.finish import linear_to_srgb, srgb_to_linear
 from darkroom.frame import CELL, CFA
 from darkroom.train import noise
 
