@@ -189,7 +189,7 @@ def test_weights_come_back_as_they_went(kind, tmp_path):
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(torch.rand_like(parameter))
-    export.load_weights(other, tmp_path / "n.onnx")
+    export.load_weights(other, [tmp_path / "n.onnx"])
     bright = torch.rand(1, 4, 32, 32)
     with torch.inference_mode():
         assert torch.allclose(network.eval()(bright), other.eval()(bright), atol=1e-5)
@@ -200,11 +200,11 @@ def test_the_file_holds_every_tensor_even_equal_ones(tmp_path):
     export.export(network, tmp_path / "n.onnx", facts_for())
     held = {w.name: numpy_helper.to_array(w) for w in onnx.load(tmp_path / "n.onnx").graph.initializer}
     assert held.keys() >= network.state_dict().keys()
-    assert export.load_weights(Tiny(1, 1, 1), tmp_path / "n.onnx") == len(network.state_dict())
+    assert export.load_weights(Tiny(1, 1, 1), [tmp_path / "n.onnx"]) == len(network.state_dict())
 
 
 def test_a_network_of_another_shape_takes_what_fits(tiny):
-    assert export.load_weights(Tiny(1, 2, 1, 1), tiny) == 6
+    assert export.load_weights(Tiny(1, 2, 1, 1), [tiny]) == 6
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_files_without_fitting_weights_are_refused(content, message, tmp_path):
     elif content:
         file.write_bytes(content)
     with pytest.raises(ModelError, match=f"n.onnx: {message}"):
-        export.load_weights(networks.build("can", "bayer4", {"width": 3}), file)
+        export.load_weights(networks.build("can", "bayer4", {"width": 3}), [file])
 
 
 def test_half_is_half_as_large_and_loses_next_to_nothing(tmp_path):

@@ -130,10 +130,10 @@ def test_only_the_last_blocks_change_when_the_others_are_frozen(photos, cache, t
 
 def test_starting_from_an_onnx_takes_its_weights(photos, cache, tmp_path):
     file, _ = train(recipe_for(), photos, cache, tmp_path / "first")
-    other, _ = train(recipe_for(Stage(steps=1, batch=1, crop=48)), photos, cache, tmp_path / "second", init=file)
+    other, _ = train(recipe_for(Stage(steps=1, batch=1, crop=48)), photos, cache, tmp_path / "second", init=(file,))
     assert "started from tiny.onnx" in model.load(other, device="cpu").contract.training
     network = networks.build("compact", "bayer4", recipe_for().arguments)
-    assert export.load_weights(network, file) >= len(network.state_dict())
+    assert export.load_weights(network, [file]) >= len(network.state_dict())
 
 
 def test_a_run_keeps_its_recipe_but_may_be_longer(photos, cache, tmp_path):

@@ -169,7 +169,7 @@ def test_autocast_changes_nothing(weights):
 
 
 def test_a_loss_that_validated_first_can_still_be_trained_with():
-    losses._window.cache_clear()
+    losses._stripes.cache_clear()
     loss, reference = losses.build({"ssim": 1.0}), scene(1, 3, 30, 31)
     with torch.inference_mode():
         loss(noisy(reference), reference)

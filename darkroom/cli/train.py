@@ -49,8 +49,9 @@ def train(
         typer.Option("-o", "--output", metavar="RUN", help="The run's folder. [default: the recipe's name]"),
     ] = None,
     init: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Start from this network's weights: a shipped name or a file.")
-    ] = None,
+        str,
+        typer.Option(metavar="MODEL,...", help="Start from the weights of shipped names or files, or from their mean."),
+    ] = "",
     steps: Annotated[int | None, typer.Option(min=1, help="Batches to learn from, in all stages together.")] = None,
     minutes: Annotated[float, typer.Option(min=0, help="CPU-minutes to spend instead; 0: by the steps.")] = 0,
     batch: Annotated[int | None, typer.Option(min=1, help="Crops in a batch.")] = None,
@@ -113,7 +114,7 @@ def train(
         threads=threads or os.cpu_count() or 1,
         every=every,
         minutes=minutes,
-        init=_found(init) if init else None,
+        init=tuple(map(_found, _words(init))),
         vgg=vgg,
     )
     try:

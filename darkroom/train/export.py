@@ -94,25 +94,33 @@ def export(network: nn.Module, file: Path, facts: Facts) -> Contract:
     return promise
 
 
-def load_weights(network: nn.Module, file: Path) -> int:
-    """Copy a file's tensors into a network where name and shape agree; return how many did.
+def load_weights(network: nn.Module, files: Sequence[Path]) -> int:
+    """Give a network the tensors of files where name and shape agree: their mean, where several files have one; return
+    how many tensors that were.
 
-    Weights under weight normalisation are split into direction and length. Raises ModelError where none agrees.
+    Networks for Bayer and X-Trans of one kind have all but their ends in common, and what was trained from the same
+    weights may be averaged. Weights under weight normalisation are split into direction and length. Raises ModelError
+    for a file of which no tensor agrees.
     """
-    found = {w.name: numpy_helper.to_array(w) for w in _opened(file).graph.initializer}
-    taken = 0
+    state = network.state_dict()
+    normalised = dict(_normalised(network))
+    wanted = {**state, **{key: module.weight for key, module in normalised.items()}}
+    found: dict[str, list[NDArray]] = {}
+    for file in files:
+        held = {w.name: numpy_helper.to_array(w) for w in _opened(file).graph.initializer}
+        fitting = [key for key in held if key in wanted and held[key].shape == tuple(wanted[key].shape)]
+        if not fitting:
+            raise ModelError(f"{file}: none of its weights fit this network; start from one of the same kind")
+        for key in fitting:
+            found.setdefault(key, []).append(held[key])
     with torch.no_grad():
-        for key, tensor in network.state_dict().items():
-            if key in found and found[key].shape == tuple(tensor.shape):
-                tensor.copy_(torch.from_numpy(found[key].copy()))
-                taken += 1
-        for key, module in _normalised(network):
-            if key in found and found[key].shape == tuple(module.weight.shape):
-                module.weight = torch.from_numpy(found[key].copy()).to(module.weight)
-                taken += 1
-    if not taken:
-        raise ModelError(f"{file}: none of its weights fit this network; start from one of the same kind")
-    return taken
+        for key, tensors in found.items():
+            mean = torch.from_numpy(np.mean(tensors, axis=0).astype(tensors[0].dtype))
+            if key in normalised:
+                normalised[key].weight = mean.to(wanted[key])
+            else:
+                state[key].copy_(mean)
+    return len(found)
 
 
 def half(file: Path) -> Path:

@@ -29,6 +29,8 @@ WIDEST_BAND = 24
 """Rows. The narrowest band is 2: an IMX296's row offsets are shared by neighbours, and go no farther."""
 VIRTUAL_SCATTER = 3.0
 """How much wider than its own fit a virtual camera strays from the real one it is drawn around."""
+OFF = 0.15
+"""Share of sensors whose black level is off, and again of those where it slopes."""
 _NOISE = {"gain", "read", "gauss", "row", "shapes", "black_error"}
 """What an entry needs to count as measured."""
 
@@ -228,7 +230,9 @@ def draw(camera: Camera, rng: np.random.Generator, *, gain_limits: tuple[float, 
     Gain is log-uniform over the camera's range within `gain_limits` (of 14 bits); every second sensor is
     virtual, its noise straying `VIRTUAL_SCATTER` times as far from the fitted lines, unless these are a
     stand-in's, which are virtual already; one in four has Gaussian read noise; bits are 14, 12 or 10, never
-    more than the camera's; each fault beyond ELD's model falls on a third to a half of them.
+    more than the camera's; each fault beyond ELD's model falls on a third to a half of them. A black level that is
+    off, all over or more and more across the picture, falls on few: where it is common no dark grey can be told from a
+    black that was read too high, and a network paints it black (models/README.md).
     """
     low, high = camera.gains(gain_limits)
     log_gain = rng.uniform(np.log(low), np.log(high))
@@ -238,6 +242,7 @@ def draw(camera: Camera, rng: np.random.Generator, *, gain_limits: tuple[float, 
     gaussian = rng.random() < 0.25
     read = (camera.gauss if gaussian else camera.read).at(log_gain, deviation[0])
     errors = np.array(camera.black_error[rng.integers(len(camera.black_error))])
+    off = rng.uniform(0, 0.5) if rng.random() < OFF else 0.0
     row = camera.row.at(log_gain, deviation[1])
     banded = rng.random() < 0.3
     return Sensor(
@@ -247,12 +252,12 @@ def draw(camera: Camera, rng: np.random.Generator, *, gain_limits: tuple[float, 
         read=read,
         shape=None if gaussian else float(rng.choice(camera.shapes)),
         row=row * rng.uniform(0, 1) if banded else row,
-        black_error=tuple(errors * rng.uniform(0, 0.5)),
+        black_error=tuple(errors * off),
         step=max(1.0, float(rng.choice([1.0, 4.0, 16.0], p=[0.7, 0.2, 0.1])) / fineness(camera.white)),
         band=row * rng.uniform(0, 1.5) if banded else 0.0,
         band_rows=round(np.exp(rng.uniform(np.log(2), np.log(WIDEST_BAND)))),
         column=row * rng.uniform(0, 0.8) if rng.random() < 0.5 else 0.0,
-        slope=tuple(read * rng.uniform(-0.2, 0.2, 2)) if rng.random() < 0.3 else (0.0, 0.0),
+        slope=tuple(read * rng.uniform(-0.2, 0.2, 2)) if rng.random() < OFF else (0.0, 0.0),
         hot=10 ** rng.uniform(-5.5, -3.5) if rng.random() < 0.5 else 0.0,
         hot_mean=read * rng.uniform(5, 60),
     )

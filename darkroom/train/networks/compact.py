@@ -32,6 +32,8 @@ OPEN = 2.0
 
 BLOCK = 4
 """Sites along one side of a block, the finest pixel the trunk sees."""
+VIRTUAL = 8
+"""Channels of the virtual sensor's mosaic."""
 
 
 class Compact(nn.Module):
@@ -49,11 +51,10 @@ class Compact(nn.Module):
         if packing not in self.multiples:
             raise SettingsError(f"network compact: has no form for {packing}; choose {', '.join(self.multiples)}")
         self.packing = packing
-        mosaics = 16 if packing == "bayer4" else 32
-        self.gather = _Gather(PLANES[packing])
+        mosaics = 4 * (PLANES[packing] if packing == "bayer4" else VIRTUAL)
         if packing == "xtrans9":
-            self.front = nn.Conv2d(36, 72, 3, padding=1)
-            self.gather_virtual = _Gather(8)
+            self.front = nn.Conv2d(PLANES[packing], VIRTUAL * 9, 4, stride=2, padding=1)
+        self.gather = _Gather(mosaics // 4)
         self.head = nn.Conv2d(mosaics, width, 3, padding=1)
         self.fine_down = _blocks(width, depth[0])
         self.to_middle = nn.Conv2d(width, 2 * width, 2, stride=2)
@@ -70,7 +71,10 @@ class Compact(nn.Module):
         self._start_as_demosaic(mosaics)
 
     def forward(self, bright: Tensor) -> Tensor:
-        mosaic = self._mosaic(encode(bright))
+        mosaic = encode(bright)
+        if self.packing == "xtrans9":
+            mosaic = F.pixel_shuffle(self.front(mosaic), 3)
+        mosaic = self.gather(mosaic)
         fine = self.fine_down(F.leaky_relu(self.head(mosaic), 0.2))
         middle = self.middle_down(F.leaky_relu(self.to_middle(fine), 0.2))
         coarse = self.coarse(F.leaky_relu(self.to_coarse(middle), 0.2))
@@ -92,12 +96,6 @@ class Compact(nn.Module):
             nn.ModuleList([self.from_middle, self.fine_up]),
             nn.ModuleList([self.change, self.gate, self.interpolate]),
         )
-
-    def _mosaic(self, encoded: Tensor) -> Tensor:
-        blocks = self.gather(encoded)
-        if self.packing == "bayer4":
-            return blocks
-        return self.gather_virtual(F.pixel_shuffle(self.front(blocks), 3))
 
     def _start_as_demosaic(self, mosaics: int) -> None:
         """Let the mosaic pass to an output that interpolates each colour, and the trunk's share be 0."""
@@ -183,19 +181,16 @@ def _interpolation(mosaics: int) -> Tensor:
 
 
 def _virtual_mosaic() -> Tensor:
-    """(72, 36, 3, 3) weights from X-Trans cells to a mosaic with 2 x 2 cells.
+    """(72, 9, 4, 4) weights from the packed pixels in and around an X-Trans cell to a mosaic with 2 x 2 cells.
 
     Of the eight channels at half resolution the first four are the virtual R G B G sites, each the
     distance-weighted mean of the near real sites of its colour; the other four start as the other
     colours there (green at red, red and blue at green, green at blue), so that no colour is lost.
     """
-    weight = torch.zeros(72, 36, 3, 3)
+    weight = torch.zeros(9 * VIRTUAL, 9, 4, 4)
     wanted = [(site.top, site.left, (0, 1, 2, 1)[site.channel]) for site in cfa.BAYER4]
     wanted += [(site.top, site.left, (1, 0, 1, 2)[site.channel]) for site in cfa.BAYER4]
-    real = {
-        (s.top, s.left): (s.channel * 4 + s.row * 2 + s.col, int(cfa.CELL["xtrans"][s.top, s.left]))
-        for s in cfa.XTRANS9
-    }
+    real = {(s.top, s.left): (s, int(cfa.CELL["xtrans"][s.top, s.left])) for s in cfa.XTRANS9}
     for channel, (top, left, colour) in enumerate(wanted):
         for cell_row in range(3):
             for cell_col in range(3):
@@ -203,10 +198,11 @@ def _virtual_mosaic() -> Tensor:
                 near = []
                 for r in range(row - 3, row + 4):
                     for c in range(col - 3, col + 4):
-                        source, found = real[r % 6, c % 6]
-                        if found == colour:
-                            near.append((source, r // 6, c // 6, 0.3 ** ((r - row) ** 2 + (c - col) ** 2)))
+                        site, found = real[r % 6, c % 6]
+                        packed = (1 + 2 * (r // 6) + site.row, 1 + 2 * (c // 6) + site.col)
+                        if found == colour and set(packed) <= set(range(4)):
+                            near.append((site.channel, *packed, 0.3 ** ((r - row) ** 2 + (c - col) ** 2)))
                 total = sum(w for *_, w in near)
                 for source, r, c, w in near:
-                    weight[channel * 9 + cell_row * 3 + cell_col, source, 1 + r, 1 + c] += w / total
+                    weight[channel * 9 + cell_row * 3 + cell_col, source, r, c] += w / total
     return weight
