@@ -207,6 +207,21 @@ def test_a_network_of_another_shape_takes_what_fits(tiny):
     assert export.load_weights(Tiny(1, 2, 1, 1), [tiny]) == 6
 
 
+def test_of_several_files_the_mean_is_taken_of_what_fits(tmp_path):
+    first, second, deeper = Tiny(1, 1, 1), Tiny(1, 1, 1), Tiny(1, 2, 1, 1)
+    with torch.no_grad():
+        second.layers[0].weight.mul_(2)
+        second.layers[2].bias.add_(1)
+        deeper.layers[0].weight.mul_(-6)
+    files = [tmp_path / f"{name}.onnx" for name in "abc"]
+    for network, file in zip((first, second, deeper), files, strict=True):
+        export.export(network, file, facts_for())
+    other = Tiny(1, 1, 1)
+    export.load_weights(other, files)
+    assert torch.allclose(other.layers[0].weight, (first.layers[0].weight * 3 + deeper.layers[0].weight) / 3)
+    assert torch.allclose(other.layers[2].bias, first.layers[2].bias + 0.5), "the third has a larger layer there"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(None, "no such file"), (b"not a network", "is no ONNX file"), ("other", "none of its weights fit this network")],

@@ -75,6 +75,19 @@ def test_losses_of_flat_pictures_are_what_one_works_out_by_hand():
         assert losses.build({name: 1.0})(output, reference).item() == pytest.approx(value, abs=2e-4), name
 
 
+def test_the_blur_and_its_derivative_are_those_of_a_convolution():
+    """Over several stripes, the last of them narrower, in both directions."""
+    picture, weights = noisy(scene(2, 3, 75, 190)).requires_grad_(), noisy(torch.zeros(2, 3, 65, 180))
+    taps = torch.exp(-((torch.arange(11.0) - 5) ** 2) / (2 * 1.5**2))
+    window = torch.outer(taps, taps) / taps.sum() ** 2
+    plain = F.conv2d(picture, window.expand(3, 1, 11, 11), groups=3)
+    (wanted,) = torch.autograd.grad((plain * weights).sum(), picture)
+    blurred = losses._Blur.apply(picture)
+    (found,) = torch.autograd.grad((blurred * weights).sum(), picture)
+    torch.testing.assert_close(blurred, plain, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
 def test_ssim_is_that_of_scikit_image_inside_the_borders():
     from skimage.metrics import structural_similarity
 

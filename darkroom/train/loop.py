@@ -5,7 +5,7 @@
     RUN/log.csv            step, CPU-hours, loss, learning rate, PSNR on the validation data
     RUN/samples/           short | output | reference at every validation
     RUN/NAME.onnx          the best averaged weights so far, ready for `darkroom develop --model`
-    RUN/last.onnx          the averaged weights at the end, to choose from where validation swings more than it rises
+    RUN/last/NAME.onnx     the averaged weights at the end, to choose from where validation swings more than it rises
     RUN/report.html        curves and crops
 
 A run is resumed by starting it again: every example is drawn from (seed, its number), so the losses go on as
@@ -89,7 +89,8 @@ def train(
         for number in range(len(plan.stages)):
             _follow(run, number, seen, stopped, on_progress)
         if seen:
-            _export(run, _averaged(run), "last")
+            (folder / "last").mkdir(exist_ok=True)
+            _export(run, _averaged(run), folder / "last")
             seen.report(plan.name, _facts(run))
             seen.close()
     return folder / f"{plan.name}.onnx"
@@ -328,7 +329,7 @@ def _look(run: _Run, seen: watch.Watch, *, loss: float, rate: float) -> float:
     seen.samples(state.step, samples)
     if psnr > state.psnr:
         state.psnr = psnr
-        _export(run, network, run.plan.name)
+        _export(run, network, run.folder)
     return psnr
 
 
@@ -355,11 +356,11 @@ def _update_average(average: dict[str, Tensor], network: nn.Module, step: int) -
             average[key].copy_(value)
 
 
-def _export(run: _Run, network: nn.Module, name: str) -> None:
+def _export(run: _Run, network: nn.Module, folder: Path) -> None:
     plan, kind = run.plan, run.material.kind
     export.export(
         network,
-        run.folder / f"{name}.onnx",
+        folder / f"{plan.name}.onnx",
         export.Facts(
             name=plan.name,
             version=run.options.version,
