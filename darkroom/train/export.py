@@ -115,7 +115,8 @@ def load_weights(network: nn.Module, files: Sequence[Path]) -> int:
             found.setdefault(key, []).append(held[key])
     with torch.no_grad():
         for key, tensors in found.items():
-            mean = torch.from_numpy(np.mean(tensors, axis=0).astype(tensors[0].dtype))
+            # As an array again: the mean of scalars is none.
+            mean = torch.from_numpy(np.asarray(np.mean(tensors, axis=0), tensors[0].dtype))
             if key in normalised:
                 normalised[key].weight = mean.to(wanted[key])
             else:
