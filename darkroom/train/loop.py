@@ -27,7 +27,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from darkroom.errors import DarkroomError, SettingsError
-from darkroom.train import checkpoint, data, export, losses, networks, optimisers, recipe, simulate, watch, workers
+from darkroom.train import (
+    checkpoint,
+    data,
+    export,
+    learning,
+    losses,
+    networks,
+    optimisers,
+    recipe,
+    simulate,
+    watch,
+    workers,
+)
 from darkroom.train.checkpoint import State
 from darkroom.train.data import Material
 from darkroom.train.recipe import Recipe, Stage
@@ -182,10 +194,10 @@ def _follow(
     _set_training(run.network, stage.last_blocks)
     with _batches(run, stage) as batches:
         for bright, reference in batches:
-            rate = _learning_rate(stage, state.step - state.entered, (run.share() - begin) / (end - begin))
+            rate = learning.rate(stage, state.step - state.entered, (run.share() - begin) / (end - begin))
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            wrong = step(plan, network, optimiser, loss_of, bright.to(run.device), reference.to(run.device))
+            wrong = learning.step(plan, network, optimiser, loss_of, bright.to(run.device), reference.to(run.device))
             _check_finite(wrong, run)
             _update_average(run.average, run.network, state.step)
             recent.append(wrong)
@@ -204,28 +216,6 @@ def _follow(
                 raise KeyboardInterrupt
             if over:
                 return
-
-
-def step(
-    plan: Recipe,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    loss_of: nn.Module,
-    bright: Tensor,
-    reference: Tensor,
-) -> float:
-    """Learn from one batch; return its loss, and learn nothing where that is not finite."""
-    with torch.autocast(bright.device.type, torch.bfloat16, enabled=_has_bf16(bright.device)):
-        output = network(bright.to(memory_format=torch.channels_last))
-    loss = loss_of(output.float(), reference)
-    if not math.isfinite(loss.item()):
-        return loss.item()
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    if plan.clip:
-        nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], plan.clip)
-    optimiser.step()
-    return loss.item()
 
 
 def _check_crops(plan: Recipe, material: Material, multiple: int) -> None:
@@ -251,14 +241,6 @@ def _keep_recipe(plan: Recipe, file: Path) -> None:
 
 def _timeless(plan: Recipe) -> Recipe:
     return replace(plan, stages=tuple(replace(stage, steps=0, epochs=0) for stage in plan.stages))
-
-
-def _learning_rate(stage: Stage, step: int, share: float) -> float:
-    """Linear warm-up by the stage's steps; by its share a cosine down to 1 % of the peak, or the stage's drops."""
-    warm = min(1.0, (step + 1) / stage.warm_up) if stage.warm_up else 1.0
-    if stage.drops:
-        return warm * next((rate for at, rate in reversed(stage.drops) if share >= at), stage.learning_rate)
-    return warm * stage.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
 
 
 @contextmanager
@@ -300,17 +282,6 @@ def _set_training(network: nn.Module, last_blocks: int) -> None:
     network.train()
     for block in network.blocks()[:-last_blocks] if last_blocks else ():
         block.eval()
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Does half the precision save time here? Processors without it only emulate it, three times slower.
-
-    oneDNN counts every AVX-512 as able.
-    """
-    if device.type == "cuda":
-        return True
-    emulated = torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and not emulated
 
 
 def _look(run: _Run, seen: watch.Watch, *, loss: float, rate: float) -> float:

@@ -93,8 +93,8 @@ class Loss(nn.Module):
 
 def ssim(output: Tensor, reference: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004) of (N, 3, H, W), H and W at least 11: (N, 3), a mean over pixels."""
-    luminance, contrast = _compared(output, reference, luminance=True)
-    return (luminance * contrast).mean((-2, -1))
+    means, contrast = _compared(output, reference)
+    return (_luminance(*means) * contrast).mean((-2, -1))
 
 
 def ms_ssim(output: Tensor, reference: Tensor, exponents: tuple[float, ...]) -> Tensor:
@@ -108,9 +108,9 @@ def ms_ssim(output: Tensor, reference: Tensor, exponents: tuple[float, ...]) -> 
     for i, exponent in enumerate(exponents):
         if i:
             output, reference = _halved(output), _halved(reference)
-        luminance, contrast = _compared(output, reference, luminance=i == len(exponents) - 1)
-        value = (luminance * contrast).mean((-2, -1))
-        product = product * _positive(value) ** exponent
+        means, contrast = _compared(output, reference)
+        value = contrast if i < len(exponents) - 1 else _luminance(*means) * contrast
+        product = product * _positive(value.mean((-2, -1))) ** exponent
     return product
 
 
@@ -119,14 +119,17 @@ def _positive(value: Tensor) -> Tensor:
     return torch.where(value > FLOOR, value, FLOOR**2 / (2 * FLOOR - value.clamp(max=FLOOR)))
 
 
-def _compared(output: Tensor, reference: Tensor, *, luminance: bool) -> tuple[Tensor | float, Tensor]:
-    """SSIM's luminance, 1 where it is not asked for, and its contrast times structure, (N, 3, H - 10, W - 10) each."""
+def _compared(output: Tensor, reference: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Give the means' product and sum of squares, and SSIM's contrast times structure, (N, 3, H - 10, W - 10) each."""
     mean, wanted = _Blur.apply(output), _Blur.apply(reference)
     product, squares = mean * wanted, torch.addcmul(mean**2, wanted, wanted)
     covariance = _Blur.apply(output * reference) - product
     variances = _Blur.apply(torch.addcmul(output**2, reference, reference)) - squares
-    alike = (2 * product + C1) / (squares + C1) if luminance else 1.0
-    return alike, (2 * covariance + C2) / (variances + C2)
+    return (product, squares), (2 * covariance + C2) / (variances + C2)
+
+
+def _luminance(product: Tensor, squares: Tensor) -> Tensor:
+    return (2 * product + C1) / (squares + C1)
 
 
 class _Blur(torch.autograd.Function):

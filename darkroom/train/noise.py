@@ -29,7 +29,7 @@ WIDEST_BAND = 24
 """Rows. The narrowest band is 2: an IMX296's row offsets are shared by neighbours, and go no farther."""
 VIRTUAL_SCATTER = 3.0
 """How much wider than its own fit a virtual camera strays from the real one it is drawn around."""
-OFF = 0.15
+BLACK_OFF = 0.15
 """Share of sensors whose black level is off, and again of those where it slopes."""
 _NOISE = {"gain", "read", "gauss", "row", "shapes", "black_error"}
 """What an entry needs to count as measured."""
@@ -242,7 +242,7 @@ def draw(camera: Camera, rng: np.random.Generator, *, gain_limits: tuple[float, 
     gaussian = rng.random() < 0.25
     read = (camera.gauss if gaussian else camera.read).at(log_gain, deviation[0])
     errors = np.array(camera.black_error[rng.integers(len(camera.black_error))])
-    off = rng.uniform(0, 0.5) if rng.random() < OFF else 0.0
+    off = rng.uniform(0, 0.5) if rng.random() < BLACK_OFF else 0.0
     row = camera.row.at(log_gain, deviation[1])
     banded = rng.random() < 0.3
     return Sensor(
@@ -257,7 +257,7 @@ def draw(camera: Camera, rng: np.random.Generator, *, gain_limits: tuple[float, 
         band=row * rng.uniform(0, 1.5) if banded else 0.0,
         band_rows=round(np.exp(rng.uniform(np.log(2), np.log(WIDEST_BAND)))),
         column=row * rng.uniform(0, 0.8) if rng.random() < 0.5 else 0.0,
-        slope=tuple(read * rng.uniform(-0.2, 0.2, 2)) if rng.random() < OFF else (0.0, 0.0),
+        slope=tuple(read * rng.uniform(-0.2, 0.2, 2)) if rng.random() < BLACK_OFF else (0.0, 0.0),
         hot=10 ** rng.uniform(-5.5, -3.5) if rng.random() < 0.5 else 0.0,
         hot_mean=read * rng.uniform(5, 60),
     )

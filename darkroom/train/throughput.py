@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from darkroom.train import data, losses, networks, noise, optimisers, recipe
+from darkroom.train import data, learning, losses, networks, noise, optimisers, recipe
 from darkroom.train import loop as training
 from darkroom.train.cache import Cache
 
@@ -75,7 +75,7 @@ def _bare(plan: recipe.Recipe, material: data.Material, bright: torch.Tensor, re
     times = []
     for _ in repeat(None, 2 * STEPS):
         started = time.perf_counter()
-        training.step(plan, network, optimiser, loss_of, bright, reference)
+        learning.step(plan, network, optimiser, loss_of, bright, reference)
         times.append(time.perf_counter() - started)
     return median(times[STEPS:])
 

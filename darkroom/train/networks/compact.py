@@ -51,10 +51,12 @@ class Compact(nn.Module):
         if packing not in self.multiples:
             raise SettingsError(f"network compact: has no form for {packing}; choose {', '.join(self.multiples)}")
         self.packing = packing
-        mosaics = 4 * (PLANES[packing] if packing == "bayer4" else VIRTUAL)
+        planes = PLANES[packing]
         if packing == "xtrans9":
-            self.front = nn.Conv2d(PLANES[packing], VIRTUAL * 9, 4, stride=2, padding=1)
-        self.gather = _Gather(mosaics // 4)
+            self.front = nn.Conv2d(planes, 9 * VIRTUAL, 4, stride=2, padding=1)
+            planes = VIRTUAL
+        mosaics = 4 * planes
+        self.gather = _Gather(planes)
         self.head = nn.Conv2d(mosaics, width, 3, padding=1)
         self.fine_down = _blocks(width, depth[0])
         self.to_middle = nn.Conv2d(width, 2 * width, 2, stride=2)

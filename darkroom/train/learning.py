@@ -1,0 +1,52 @@
+"""One step of training: what is learned from one batch, and how fast.
+
+bright (N, C, h, w), reference (N, 3, H, W)  ->  weights a little better, and the loss
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from darkroom.train.recipe import Recipe, Stage
+
+
+def step(
+    plan: Recipe,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss_of: nn.Module,
+    bright: Tensor,
+    reference: Tensor,
+) -> float:
+    """Learn from one batch; return its loss, and learn nothing where that is not finite."""
+    with torch.autocast(bright.device.type, torch.bfloat16, enabled=_has_bf16(bright.device)):
+        output = network(bright.to(memory_format=torch.channels_last))
+    loss = loss_of(output.float(), reference)
+    if not math.isfinite(loss.item()):
+        return loss.item()
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if plan.clip:
+        nn.utils.clip_grad_norm_(optimiser.param_groups[0]["params"], plan.clip)
+    optimiser.step()
+    return loss.item()
+
+
+def rate(stage: Stage, step: int, share: float) -> float:
+    """Linear warm-up by the stage's steps; by its share a cosine down to 1 % of the peak, or the stage's drops."""
+    warm = min(1.0, (step + 1) / stage.warm_up) if stage.warm_up else 1.0
+    if stage.drops:
+        return warm * next((rate for at, rate in reversed(stage.drops) if share >= at), stage.learning_rate)
+    return warm * stage.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Does half the precision save time here? Processors without it only emulate it, three times slower.
+
+    oneDNN counts every AVX-512 as able.
+    """
+    if device.type == "cuda":
+        return True
+    emulated = torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and not emulated

@@ -1,0 +1,49 @@
+"""One step of training: how fast, in which precision, and what is not learned from."""
+
+from dataclasses import replace
+from math import isnan
+
+import pytest
+import torch
+from torch import nn
+
+from darkroom.train import learning, recipe
+from darkroom.train.recipe import Stage
+
+STAGE = Stage(steps=100, batch=1, crop=48, learning_rate=1e-3, warm_up=10)
+
+
+def test_the_rate_warms_up_and_falls_to_a_hundredth():
+    assert learning.rate(STAGE, 0, 0.0) == pytest.approx(1e-4)
+    assert learning.rate(STAGE, 9, 0.0) == pytest.approx(1e-3)
+    assert learning.rate(STAGE, 50, 0.5) == pytest.approx(1e-3 * (0.01 + 0.99 / 2))
+    assert learning.rate(STAGE, 100, 1.0) == learning.rate(STAGE, 120, 1.2) == pytest.approx(1e-5)
+
+
+def test_drops_replace_the_cosine():
+    stage = replace(STAGE, warm_up=0, drops=((0.5, 1e-4), (0.9, 1e-5)))
+    assert [learning.rate(stage, 0, share) for share in (0.0, 0.49, 0.5, 0.89, 0.9)] == [1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
+
+
+@pytest.mark.parametrize(
+    ("onednn", "avx512", "instructions", "half"),
+    [(False, False, False, False), (True, True, False, False), (True, True, True, True), (True, False, False, True)],
+)
+def test_half_the_precision_only_where_the_processor_computes_in_it(monkeypatch, onednn, avx512, instructions, half):
+    """The second: an AVX-512 of the first generations. The last: an Arm processor that oneDNN vouches for."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
+    assert learning._has_bf16(torch.device("cpu")) == half
+
+
+def test_nothing_is_learned_from_a_loss_that_is_not_finite():
+    network = nn.Conv2d(4, 3, 1)
+    before = network.weight.detach().clone()
+    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    plan, bright = recipe.load("fast"), torch.rand(1, 4, 8, 8)
+    picture = torch.zeros(1, 3, 8, 8)
+    assert isnan(learning.step(plan, network, optimiser, nn.L1Loss(), bright * torch.nan, picture))
+    assert torch.equal(network.weight, before)
+    assert learning.step(plan, network, optimiser, nn.L1Loss(), bright, picture) > 0
+    assert not torch.equal(network.weight, before)
