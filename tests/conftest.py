@@ -1,14 +1,17 @@
 """What several test files need: raw files made on the spot, and the real ones beside the checkout."""
 
+import struct
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from darkroom import cli, dng
+from darkroom import cli, decoder, dng, raw
+from darkroom.errors import RawError
 from darkroom.frame import CELL, CFA
 
 WriteDng = Callable[..., Path]
@@ -61,3 +64,46 @@ def colours(shape: tuple[int, int], cfa: CFA = "bayer", phase: tuple[int, int] =
 def noise(shape: tuple[int, int], *, low: int = 500, high: int = 16000, seed: int = 0) -> NDArray[np.uint16]:
     """A mosaic of random DN, so that every site can be told from every other."""
     return np.random.default_rng(seed).integers(low, high, shape, np.uint16)
+
+
+@pytest.fixture
+def libraw_says(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`libraw_says(white=0, ...)`: what LibRaw tells of the next files, whatever they hold."""
+
+    def says(**facts) -> None:
+        told = decoder._told
+        monkeypatch.setattr(decoder, "_told", lambda process: replace(told(process), **facts))
+
+    return says
+
+
+def refusal(path: Path, **settings: float) -> str:
+    """What `raw.read` says instead of reading, which is one line that begins with the path."""
+    with pytest.raises(RawError) as caught:
+        raw.read(path, **settings)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message and "; " in message
+    return message.removeprefix(f"{path}: ")
+
+
+def unrendered(path: Path, **settings: float) -> str:
+    """What `raw.render` says instead of rendering."""
+    with pytest.raises(RawError) as caught:
+        raw.render(path, kind="srgb", curve="bt709", **settings)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message and "; " in message
+    return message.removeprefix(f"{path}: ")
+
+
+def patch(path: Path, changes: dict[int, bytes | None]) -> Path:
+    """Overwrite the short values of tags in a DNG's main directory; None hides the tag."""
+    data = bytearray(path.read_bytes())
+    start = struct.unpack_from("<I", data, 4)[0]
+    for entry in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        tag = struct.unpack_from("<H", data, entry)[0]
+        if tag in changes and changes[tag] is None:
+            struct.pack_into("<H", data, entry, 65000)
+        elif tag in changes:
+            data[entry + 8 : entry + 12] = changes[tag].ljust(4, b"\0")
+    path.write_bytes(data)
+    return path
