@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+# The room of this name, which is empty, comes first: Python binds a package in its parent once, when it is imported.
+# The function of the same name is bound after that and stays, whatever is imported from the room later.
+from darkroom import develop as _room  # noqa: F401
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -25,12 +29,13 @@ def develop(
 
     `amp` is "auto", a ratio, "iso:N" or "exposure:Ns"; `model` a shipped network's name or an .onnx file,
     by default the shipped one for the photo's CFA. Returns (H, W, 3) sRGB, uint8, uint16 or float32 for
-    `bits` 8, 16, 32. For the other settings see `darkroom.pipeline`. Raises darkroom.errors.DarkroomError.
+    `bits` 8, 16, 32. For the other settings see `darkroom.develop.pipeline`. Raises darkroom.errors.DarkroomError.
     """
     from pathlib import Path
 
-    from darkroom import amplifier, pipeline, raw
-    from darkroom import model as models
+    from darkroom.decode import raw
+    from darkroom.develop import amplifier, pipeline
+    from darkroom.develop import model as models
 
     settings = pipeline.Settings(amp=amplifier.parse(str(amp)), bits=bits, memory=memory)
     frame = raw.read(Path(path))

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from darkroom import cli, decoder, dng, raw
+import darkroom
+from darkroom import cli
+from darkroom.decode import decoder, raw
 from darkroom.errors import RawError
 from darkroom.frame import CELL, CFA
+from darkroom.write import dng
 
 WriteDng = Callable[..., Path]
 
@@ -44,6 +47,23 @@ def run(monkeypatch, capfd):
     return call
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, where programs of their own find the package, with a network."""
+    from made import write_network
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(darkroom.__file__).parents[1]))
+    write_network(tmp_path / "n.onnx")
+    return tmp_path
+
+
+@pytest.fixture
+def photo(write_dng: WriteDng) -> Path:
+    """A dark photo, a.dng."""
+    return write_dng("a.dng", dark((64, 80)))
+
+
 @pytest.fixture(scope="session")
 def shared_raw() -> Path:
     """The folder of real raw files, good, dark and broken; skips where the checkout has none beside it."""
@@ -64,6 +84,11 @@ def colours(shape: tuple[int, int], cfa: CFA = "bayer", phase: tuple[int, int] =
 def noise(shape: tuple[int, int], *, low: int = 500, high: int = 16000, seed: int = 0) -> NDArray[np.uint16]:
     """A mosaic of random DN, so that every site can be told from every other."""
     return np.random.default_rng(seed).integers(low, high, shape, np.uint16)
+
+
+def dark(shape: tuple[int, int], seed: int = 0) -> NDArray[np.uint16]:
+    """A mosaic that a ratio of 2 does not clip."""
+    return noise(shape, low=600, high=3000, seed=seed)
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import cfa as mosaics
-from darkroom import dng
+from darkroom.develop import cfa as mosaics
 from darkroom.frame import CFA, Exposure
+from darkroom.write import dng
 
 BLACK, WHITE = 512, 16383
 GAINS = (2.0, 1.0, 1.5)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from darkroom.train.calibrate import Calibration, Point
-    from darkroom.train.lenscap import Look
+    from darkroom.sensor.calibrate import Calibration, Point
+    from darkroom.sensor.lenscap import Look
 
 
 def calibrate(
@@ -31,7 +31,7 @@ def calibrate(
     Example:
       darkroom calibrate *.CR2 --name canon6d > canon6d.toml
     """
-    from darkroom.train import calibrate as calibration
+    from darkroom.sensor import calibrate as calibration
 
     found = calibration.calibrate(raws, on_frame=lambda path, kind: _say(f"{path}: {kind}"))
     text = calibration.entry(found, name or calibration.name_of(found.model))
@@ -44,7 +44,7 @@ def calibrate(
 
 
 def _figures(point: "Point") -> str:
-    from darkroom.train.calibrate import said
+    from darkroom.sensor.calibrate import said
 
     by_site = " ".join(f"{gain:.4g}" for gain in point.gains)
     errors = " ".join(f"{error:+.2f}" for error in point.black_error)
@@ -78,7 +78,7 @@ def _looks(point: "Point", imitation: "Look") -> str:
 
 
 def _notes(found: "Calibration") -> list[str]:
-    from darkroom.train.calibrate import ANY_BALANCE, SHOWN_BY
+    from darkroom.sensor.calibrate import ANY_BALANCE, SHOWN_BY
 
     notes = []
     if (count := len(found.points)) < SHOWN_BY:

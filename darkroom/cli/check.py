@@ -11,8 +11,8 @@ from darkroom.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darkroom.develop.model import Model
     from darkroom.evaluate.report import Grid
-    from darkroom.model import Model
 
 
 def check(
@@ -57,13 +57,13 @@ def check(
 
 
 def _files(names: list[str]) -> "list[Path]":
-    from darkroom import jobs
+    from darkroom.batch import jobs
 
     return [source.path for source in jobs.found(names, recursive=False)]
 
 
 def _still(models: "dict[str, Model]", files: "list[Path]", amp: str) -> "Grid":
-    from darkroom import amplifier
+    from darkroom.develop import amplifier
     from darkroom.evaluate import checks
     from darkroom.evaluate.report import Grid
 

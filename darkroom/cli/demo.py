@@ -38,13 +38,15 @@ def demo(
     Example:
       darkroom demo
     """
-    from darkroom import child
+    from darkroom.decode import child
 
     child.running()
     import numpy as np
 
-    from darkroom import amplifier, image, pipeline, raw
-    from darkroom import model as models
+    from darkroom.decode import raw
+    from darkroom.develop import amplifier, pipeline
+    from darkroom.develop import model as models
+    from darkroom.write import image
 
     settings = pipeline.Settings(amp=amplifier.parse(amp))
     photo, picture, both = (output / name for name in ("demo.dng", "demo.png", "demo-before-after.png"))
@@ -71,10 +73,11 @@ def _photograph(path: Path) -> None:
     """Write the scene as the raw file a camera would, had it exposed 200 times too short."""
     import numpy as np
 
-    from darkroom import cfa, dng
     from darkroom.cli import scene
-    from darkroom.train import noise
-    from darkroom.train.simulate import CAMERA_FROM_SRGB
+    from darkroom.develop import cfa
+    from darkroom.sensor import noise
+    from darkroom.sensor.simulate import CAMERA_FROM_SRGB
+    from darkroom.write import dng
 
     camera = noise.camera("sonya7s2")
     sensor = noise.central(camera, GAIN, shape=0.0)

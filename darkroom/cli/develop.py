@@ -15,8 +15,8 @@ from darkroom.cli import FAILED, STOPPED, options
 from darkroom.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
-    from darkroom.finish import Bits
-    from darkroom.jobs import Batch
+    from darkroom.batch.jobs import Batch
+    from darkroom.develop.finish import Bits
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg"}
 FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -79,10 +79,12 @@ def develop(
       darkroom develop IMG_0412.ARW --amp auto
     """
     if not dry_run:
-        from darkroom import child
+        from darkroom.decode import child
 
         child.running()  # LibRaw loads beside everything below
-    from darkroom import amplifier, finish, image, jobs
+    from darkroom.batch import jobs
+    from darkroom.develop import amplifier, finish
+    from darkroom.write import image
 
     suffix = _suffix(output, format)
     planned = jobs.plan(
@@ -100,8 +102,9 @@ def develop(
     if dry_run:
         _say_what_would_be(planned, as_json)
         return
-    from darkroom import batch, pipeline
+    from darkroom.batch import batch
     from darkroom.cli.show import Show
+    from darkroom.develop import pipeline
 
     settings = pipeline.Settings(
         amp=parsed,

@@ -202,7 +202,7 @@ def _plan(
     sigma: float | None,
     amp: str | None,
 ) -> "Plan":
-    from darkroom import amplifier
+    from darkroom.develop import amplifier
     from darkroom.evaluate.systems import Plan, network
 
     wanted = None if amp is None else amplifier.parse(amp)
@@ -290,7 +290,7 @@ def _ratios(
     photos: Path, amp: str, ratios: tuple[float, ...], cameras: tuple[str, ...], cfa: Literal["bayer", "xtrans"]
 ) -> None:
     """Print how far the ratio that `amp` finds is off, by ratio and by camera."""
-    from darkroom import amplifier
+    from darkroom.develop import amplifier
     from darkroom.evaluate import ratios as measure
 
     wanted = amplifier.parse(amp)

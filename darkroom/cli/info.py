@@ -13,7 +13,7 @@ from darkroom.cli import FAILED, options
 from darkroom.errors import DarkroomError, SettingsError, told
 
 if TYPE_CHECKING:
-    from darkroom.amplifier import Amp
+    from darkroom.develop.amplifier import Amp
     from darkroom.frame import Frame
 
 LETTERS = "RGB"
@@ -34,7 +34,7 @@ def info(
     Example:
       darkroom info IMG_0412.ARW
     """
-    from darkroom import amplifier
+    from darkroom.develop import amplifier
 
     wanted = amplifier.parse(amp)
     errors = []
@@ -57,13 +57,14 @@ def info(
 
 
 def _network(file: Path) -> dict[str, object]:
-    from darkroom import model
+    from darkroom.develop import model
 
     return {"input": str(file), "contract": asdict(model.read_contract(file))}
 
 
 def _photo(file: Path, amp: "Amp") -> dict[str, object]:
-    from darkroom import amplifier, cfa, raw
+    from darkroom.decode import raw
+    from darkroom.develop import amplifier, cfa
 
     frame = raw.read(file)
     gains = cfa.grey_world(frame) if frame.white_balance is None else frame.white_balance

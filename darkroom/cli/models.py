@@ -16,7 +16,7 @@ def models(as_json: options.Json = False) -> None:
     Example:
       darkroom models
     """
-    from darkroom import model
+    from darkroom.develop import model
 
     files = model.shipped()
     if not files:

@@ -12,8 +12,8 @@ import typer
 from darkroom.errors import DarkroomError, ModelError, SettingsError
 
 if TYPE_CHECKING:
-    from darkroom.model import Model
-    from darkroom.pipeline import WhiteBalance
+    from darkroom.develop.model import Model
+    from darkroom.develop.pipeline import WhiteBalance
 
 Amp = Annotated[
     str,
@@ -107,7 +107,7 @@ def cache_folder() -> Path:
 
 def networks(names: list[str], device: str) -> "dict[str, Model]":
     """Load the networks, each under its file's name, or its path where two share that."""
-    from darkroom import model
+    from darkroom.develop import model
 
     try:
         files = [model.find(name) for name in names]

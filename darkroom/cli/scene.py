@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from darkroom.curves import srgb_to_linear
+from darkroom.develop.curves import srgb_to_linear
 
 WIDTH, HEIGHT = 1200, 800
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from darkroom.batch import Result
+from darkroom.batch.batch import Result
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

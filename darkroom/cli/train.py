@@ -14,9 +14,9 @@ from darkroom.cli import STOPPED, options
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
+    from darkroom.sensor.noise import Camera
     from darkroom.train.data import Material
     from darkroom.train.loop import Progress
-    from darkroom.train.noise import Camera
     from darkroom.train.recipe import Recipe
 
 VARIANTS = ("fp16", "int8")
@@ -129,7 +129,7 @@ def train(
 
 
 def _found(init: str) -> Path:
-    from darkroom import model
+    from darkroom.develop import model
 
     file = model.find(init)
     if not file.is_file():
@@ -138,7 +138,8 @@ def _found(init: str) -> Path:
 
 
 def _list(camera_file: Path | None) -> None:
-    from darkroom.train import noise, recipe
+    from darkroom.sensor import noise
+    from darkroom.train import recipe
 
     print("recipes")
     for name in recipe.names():
@@ -188,7 +189,7 @@ def _terms(text: str | None) -> dict[str, float] | None:
 
 def _cameras(plan: "Recipe", cfa: str | None, camera_file: Path | None) -> "tuple[list[Camera], str]":
     """The cameras whose noise to imitate, and the kind of sensor."""
-    from darkroom.train import noise
+    from darkroom.sensor import noise
 
     known = noise.cameras(camera_file)
     if plan.camera == "any":
@@ -202,7 +203,7 @@ def _cameras(plan: "Recipe", cfa: str | None, camera_file: Path | None) -> "tupl
 
 def _export(made: Path, variant: str, plan: "Recipe", material: "Material") -> None:
     """Write one variant and say on stderr what it loses."""
-    from darkroom import model
+    from darkroom.develop import model
     from darkroom.train import data, export
 
     examples = data.validation(plan, material, model.read_contract(made).multiple)

@@ -68,9 +68,10 @@ def _row(
     import json
     from statistics import fmean
 
-    from darkroom import model
+    from darkroom.develop import model
     from darkroom.evaluate import metrics
-    from darkroom.train import count, data, loop, networks, noise
+    from darkroom.sensor import noise
+    from darkroom.train import count, data, loop, networks
     from darkroom.train.cache import Cache
 
     plan = trial.recipe

@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import dng
+from darkroom.decode.raw import CURVES, Curve
 from darkroom.errors import SettingsError
 from darkroom.evaluate import metrics
 from darkroom.evaluate.case import Picture
 from darkroom.frame import CELL, Frame
-from darkroom.raw import CURVES, Curve
+from darkroom.write import dng
 
 BLACK, WHITE = 1 << 15, (1 << 16) - 1
 """DN of black and white in the amplified mosaic: noise stays unclipped down to a light of -1."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.curves import bt709_to_linear, linear_to_bt709, linear_to_srgb, srgb_to_linear
+from darkroom.decode.raw import Curve
+from darkroom.develop.curves import bt709_to_linear, linear_to_bt709, linear_to_srgb, srgb_to_linear
 from darkroom.frame import Frame
-from darkroom.raw import Curve
 
 Picture = NDArray[np.float32]
 """(H, W, 3) in [0, 1], under a transfer curve, as it lies on the sensor."""

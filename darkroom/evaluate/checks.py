@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import pipeline, raw
-from darkroom.amplifier import Amp
+from darkroom.decode import raw
+from darkroom.develop import pipeline
+from darkroom.develop.amplifier import Amp
+from darkroom.develop.model import Model
+from darkroom.develop.pipeline import Settings
 from darkroom.errors import SettingsError
 from darkroom.evaluate import baselines, metrics
 from darkroom.frame import Frame
-from darkroom.model import Model
-from darkroom.pipeline import Settings
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from darkroom import amplifier, dng, pipeline, raw
-from darkroom.contract import PIXEL, PLANES
+from darkroom.decode import raw
+from darkroom.develop import amplifier, pipeline
+from darkroom.develop.contract import PIXEL, PLANES
+from darkroom.develop.model import Model
 from darkroom.errors import ModelError, SettingsError
 from darkroom.evaluate import speed
 from darkroom.frame import CFA
-from darkroom.model import Model
+from darkroom.write import dng
 
 FRAME: dict[CFA, tuple[int, int]] = {"bayer": (2848, 4256), "xtrans": (4032, 6032)}
 """Height and width, in sites, of SID's Sony and Fuji frames, for which papers state what their networks cost."""

@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from darkroom import amplifier, raw
-from darkroom.amplifier import Amp
+from darkroom.decode import raw
+from darkroom.develop import amplifier
+from darkroom.develop.amplifier import Amp
 from darkroom.evaluate import simulated
 from darkroom.frame import CFA
 

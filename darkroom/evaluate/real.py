@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from darkroom.decode.raw import Curve
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import BURST, Case
 from darkroom.frame import Frame
-from darkroom.raw import Curve
 from darkroom.train import pairs
 from darkroom.train.cache import Cache
 from darkroom.train.pairs import Pair, Shorts

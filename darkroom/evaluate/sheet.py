@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import image, page
 from darkroom.evaluate import report
 from darkroom.evaluate.case import Case, Picture
 from darkroom.evaluate.report import Table
 from darkroom.evaluate.score import Score, centre
 from darkroom.evaluate.systems import BASELINES, Made
+from darkroom.write import image, page
 
 SIDE = 320
 """Pixels along a side of a crop, within what BM3D is tried on."""

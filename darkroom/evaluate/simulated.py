@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from darkroom import cfa as cfas
-from darkroom import dng, raw
-from darkroom.curves import srgb_to_linear
+from darkroom.decode import raw
+from darkroom.develop import cfa as cfas
+from darkroom.develop.curves import srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import BURST, Case
 from darkroom.frame import CFA, Frame
-from darkroom.train import noise, simulate
+from darkroom.sensor import noise, simulate
+from darkroom.write import dng
 
 Colour = Literal["identity", "camera"]
 

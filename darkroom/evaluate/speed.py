@@ -22,13 +22,15 @@ from tempfile import TemporaryDirectory, TemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import cfa, child, decoder, dng, model, pipeline, raw, tiles
-from darkroom.curves import srgb_to_linear
+from darkroom.decode import child, decoder, raw
+from darkroom.develop import cfa, model, pipeline, tiles
+from darkroom.develop.curves import srgb_to_linear
+from darkroom.develop.model import Model
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.evaluate import baselines
 from darkroom.frame import CFA
-from darkroom.model import Model
-from darkroom.train import noise
+from darkroom.sensor import noise
+from darkroom.write import dng
 
 GROUPS = ("develop", "memory", "folder", "decoding", "peers")
 """What can be measured, in this order."""

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from darkroom import amplifier, pipeline
-from darkroom.amplifier import Amp
+from darkroom.decode.raw import CURVES, Curve
+from darkroom.develop import amplifier, pipeline
+from darkroom.develop.amplifier import Amp
+from darkroom.develop.model import Model
 from darkroom.errors import ModelError, SettingsError
 from darkroom.evaluate import baselines
 from darkroom.evaluate.case import Case, Picture, encoded
 from darkroom.frame import Frame
-from darkroom.model import Model
-from darkroom.raw import CURVES, Curve
 
 BASELINES = ("libraw", "bm3d", "burst")
 ORACLES = {"white-balance": "wb", "mean": "mean"}

@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from darkroom import curves, finish, jobs, raw
+from darkroom.batch import jobs
+from darkroom.decode import raw
+from darkroom.decode.raw import Curve, Kind
+from darkroom.develop import curves, finish
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.frame import Exposure, Frame, Window
-from darkroom.raw import Curve, Kind
 
 Appearance = Literal["plain", "stretched", "contrast"]
 

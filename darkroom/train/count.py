@@ -12,7 +12,7 @@ import torch
 from torch import Size, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from darkroom.contract import PIXEL, PLANES, Packing
+from darkroom.develop.contract import PIXEL, PLANES, Packing
 
 
 def parameters(network: nn.Module) -> int:

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import raw
+from darkroom.decode import raw
 from darkroom.errors import SettingsError
+from darkroom.sensor.simulate import Example, Photo
 from darkroom.train.cache import Cache
 from darkroom.train.pairs import Pair
-from darkroom.train.simulate import Example, Photo
 
 FIRST, LAST = 5, 250
 """Values that tell something; darker ones hold none, brighter ones are lamps (paper, 3.1.4)."""

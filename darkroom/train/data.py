@@ -13,14 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from darkroom import cfa, jobs
+from darkroom.batch import jobs
+from darkroom.develop import cfa
 from darkroom.errors import SettingsError
 from darkroom.frame import CFA
-from darkroom.train import darken, noise, pairs, recipe, simulate
+from darkroom.sensor import noise, simulate
+from darkroom.sensor.simulate import Example, Kind, Photo
+from darkroom.train import darken, pairs, recipe
 from darkroom.train.cache import Cache
 from darkroom.train.pairs import Pair
 from darkroom.train.recipe import Recipe, Stage
-from darkroom.train.simulate import Example, Kind, Photo
 
 REDUCED_BY = 2.0
 """How much smaller than the camera's file a photo must be before its pixels count as clean."""

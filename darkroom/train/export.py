@@ -22,11 +22,11 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from darkroom import model
-from darkroom.contract import KEY, PIXEL, PLANES, Contract, Input, Output, Packing
+from darkroom.develop import model
+from darkroom.develop.contract import KEY, PIXEL, PLANES, Contract, Input, Output, Packing
 from darkroom.errors import ModelError, SettingsError
+from darkroom.sensor.simulate import Example
 from darkroom.train import reach
-from darkroom.train.simulate import Example
 
 RECIPE = "darkroom.recipe"
 """The ONNX metadata entry that holds the recipe, as TOML."""

@@ -27,23 +27,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from darkroom.errors import DarkroomError, SettingsError
-from darkroom.train import (
-    checkpoint,
-    data,
-    export,
-    learning,
-    losses,
-    networks,
-    optimisers,
-    recipe,
-    simulate,
-    watch,
-    workers,
-)
+from darkroom.sensor import simulate
+from darkroom.sensor.simulate import Example
+from darkroom.train import checkpoint, data, export, learning, losses, networks, optimisers, recipe, watch, workers
 from darkroom.train.checkpoint import State
 from darkroom.train.data import Material
 from darkroom.train.recipe import Recipe, Stage
-from darkroom.train.simulate import Example
 
 AVERAGE = 0.999
 """Decay of the averaged weights, per step."""

@@ -10,7 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import Literal, get_args
 
-from darkroom import jobs
+from darkroom.batch import jobs
 from darkroom.errors import SettingsError
 
 Shorts = Literal["all", "first", "red"]

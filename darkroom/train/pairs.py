@@ -16,16 +16,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import cfa
-from darkroom.contract import Contract, Input, Output, Packing
+from darkroom.decode.raw import Curve
+from darkroom.develop import cfa
+from darkroom.develop.contract import Contract, Input, Output, Packing
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA, Exposure, Frame, Window
-from darkroom.raw import Curve
+from darkroom.sensor.simulate import Example
 from darkroom.train import alignment, pairlist
 from darkroom.train.alignment import Shift
 from darkroom.train.cache import Appearance, Cache
 from darkroom.train.pairlist import Named, Shorts
-from darkroom.train.simulate import Example
 
 Flips = Literal["sid", "phase"]
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from darkroom import cfa
-from darkroom.contract import PIXEL, PLANES, Input, Packing
+from darkroom.develop import cfa
+from darkroom.develop.contract import PIXEL, PLANES, Input, Packing
 from darkroom.errors import ModelError
 
 SEAM = 0.1 / 255

@@ -14,9 +14,9 @@ from math import ceil
 from pathlib import Path
 from typing import Literal, get_args
 
-from darkroom.contract import Input, Output
+from darkroom.decode.raw import Curve
+from darkroom.develop.contract import Input, Output
 from darkroom.errors import SettingsError
-from darkroom.raw import Curve
 from darkroom.train.cache import Appearance
 from darkroom.train.pairlist import Shorts
 from darkroom.train.pairs import Flips

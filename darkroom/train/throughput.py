@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from darkroom.train import data, learning, losses, networks, noise, optimisers, recipe
+from darkroom.sensor import noise
+from darkroom.train import data, learning, losses, networks, optimisers, recipe
 from darkroom.train import loop as training
 from darkroom.train.cache import Cache
 

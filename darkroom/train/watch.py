@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom import image, page
+from darkroom.write import image, page
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

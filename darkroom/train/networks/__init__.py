@@ -8,7 +8,7 @@ A network is made for one packing, tells the `multiples` that packed height and 
 
 from inspect import signature
 
-from darkroom.contract import Packing
+from darkroom.develop.contract import Packing
 from darkroom.errors import SettingsError
 from darkroom.train.networks.can import Can
 from darkroom.train.networks.compact import Compact

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darkroom.contract import PIXEL, PLANES, WHOLE, Packing
+from darkroom.develop.contract import PIXEL, PLANES, WHOLE, Packing
 
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 1)
 """As published; 128 is commented out there."""

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darkroom import cfa
-from darkroom.contract import PLANES, Packing
+from darkroom.develop import cfa
+from darkroom.develop.contract import PLANES, Packing
 from darkroom.errors import SettingsError
 
 TOE = 0.0025

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from darkroom.contract import PIXEL, PLANES, Packing
+from darkroom.develop.contract import PIXEL, PLANES, Packing
 from darkroom.errors import SettingsError
 
 WIDTH = 64

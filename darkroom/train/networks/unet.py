@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darkroom.contract import PIXEL, PLANES, WHOLE, Packing
+from darkroom.develop.contract import PIXEL, PLANES, WHOLE, Packing
 
 
 class Unet(nn.Module):

@@ -1,0 +1,246 @@
+"""Many files through the path of a photo: decode | network | encode, overlapped, one network for all.
+
+jobs -> pictures on disk, and one result a picture, in the order of the jobs
+
+A frame is decoded ahead and a picture encoded behind the one in the network only while all of them fit in the memory
+allowed; what does not fit waits its turn. Nothing here prints: the caller hears of tiles and results.
+"""
+
+import errno
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from darkroom import __version__
+from darkroom.batch.jobs import Batch, Job, Target
+from darkroom.decode import raw
+from darkroom.develop import model, pipeline
+from darkroom.develop.model import Model
+from darkroom.develop.pipeline import RESIDENT, Developed, Settings
+from darkroom.errors import DarkroomError, told
+from darkroom.frame import CFA, Frame
+from darkroom.write import exif, image
+
+TILE = 200_000_000
+"""Bytes always left to a tile: with less, halos cost the fast networks more time than overlapping saves."""
+
+UNPACKED = 2
+"""Times a file's bytes its mosaic may take: cameras' lossless compression saves up to half of 14 bits in 16."""
+
+_NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a disk says that will take no further picture either."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall clock of each stage. Stages of different files overlap, so a batch takes less than their sum."""
+
+    read: float
+    network: float
+    finish: float
+    write: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one picture."""
+
+    input: Path
+    output: Path | None
+    """What was written, or was there already; None where the file failed."""
+    outcome: Literal["written", "skipped", "failed"]
+    ratio: float | None = None
+    clipped: float | None = None
+    """Share of sites that the ratio pushed past white."""
+    seconds: Seconds | None = None
+    model: str | None = None
+    device: str | None = None
+    notes: tuple[str, ...] = ()
+    pictures: int = 1
+    """How many this stands for: a file that fails is one result, whatever its brackets."""
+    error: str | None = None
+    """One line that names the file."""
+    bug: Exception | None = None
+    """Where the error was not the file's: what was raised, with its traceback."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The network the user asked for."""
+
+    name: str | None = None
+    """A shipped one's name or an .onnx file; None takes the shipped one for each photo's CFA."""
+    quality: str = "fast"
+    device: str = "auto"
+
+
+def run(
+    batch: Batch,
+    choice: Choice,
+    settings: Settings,
+    *,
+    on_tile: Callable[[Path, int, int], None],
+    on_done: Callable[[Result], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Develop every job; a file that fails costs that file only, a full disk ends the batch.
+
+    on_tile hears (input, done, all) after each tile of the network, on_done every result in order, both in this thread;
+    `stop` is asked before each file. Raises ModelError where the network asked for cannot be had, before any file is
+    developed.
+    """
+    for done in batch.settled:
+        if done.error is None:
+            on_done(Result(done.input, done.path, "skipped"))
+        else:
+            on_done(Result(done.input, None, "failed", error=done.error))
+    if not batch.jobs:
+        return
+
+    @cache
+    def load(name: str) -> Model:
+        return model.load(model.find(name), device=choice.device, alone=batch.pictures == 1)
+
+    def network(cfa: CFA) -> Model:
+        return load(choice.name or model.default(cfa, choice.quality))
+
+    reader, writer = ThreadPoolExecutor(1, "read"), ThreadPoolExecutor(1, "write")
+    behind: deque[Future[tuple[Result, bool]]] = deque()
+    full = False
+
+    def settle(*, leave: int) -> None:
+        """Wait until at most so many pictures are still being written."""
+        nonlocal full
+        while len(behind) > leave:
+            result, ended = behind.popleft().result()
+            if not (full and ended):  # a full disk is told once
+                on_done(result)
+            full = full or ended
+
+    try:
+        ahead = reader.submit(_read, batch.jobs[0].input)
+        network(_likely_cfa(batch.jobs[0].input))  # loads while the first file is decoded
+        largest = 0
+        for job, following in pairwise((*batch.jobs, None)):
+            if stop() or full:
+                break
+            try:
+                frame, seconds = ahead.result()
+            except Exception as error:
+                settle(leave=0)
+                on_done(_failed(job.input, error, len(job.targets)))
+                ahead = following and reader.submit(_read, following.input)
+                continue
+            largest = max(largest, frame.mosaic.size)
+            flight = _in_flight(largest, following, settings)
+            ahead = following and reader.submit(_read, following.input) if flight else None
+            for made, target in enumerate(job.targets):
+                settle(leave=1 if flight else 0)
+                if full:
+                    break
+                try:
+                    developed = pipeline.expose(
+                        frame,
+                        network(frame.cfa),
+                        replace(settings, bracket=target.bracket, memory=settings.memory - flight),
+                        partial(on_tile, job.input),
+                    )
+                    block = _exif(job.input, frame, developed)
+                except Exception as error:
+                    settle(leave=0)
+                    on_done(_failed(job.input, error, len(job.targets) - made))
+                    break
+                work = _Unwritten(job.input, target, developed, block, seconds, network(frame.cfa))
+                behind.append(writer.submit(_write, work))
+                del developed, work  # the writer's now, which drops the picture once it is written
+            del frame
+            ahead = ahead or (following and reader.submit(_read, following.input))
+        settle(leave=0)
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)
+        writer.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Unwritten:
+    """A finished picture on its way to the disk."""
+
+    input: Path
+    target: Target
+    developed: Developed
+    exif: bytes
+    read: float
+    """Seconds the decoding took."""
+    model: Model
+
+
+def _read(path: Path) -> tuple[Frame, float]:
+    started = time.perf_counter()
+    frame = raw.read(path)
+    return frame, time.perf_counter() - started
+
+
+def _exif(path: Path, frame: Frame, developed: Developed) -> bytes:
+    height, width, _ = developed.picture.shape
+    return exif.block(path, frame, developed.ratio, width=width, height=height, software=f"darkroom {__version__}")
+
+
+def _write(work: _Unwritten) -> tuple[Result, bool]:
+    """Write a picture; also tell whether the disk can take no more."""
+    started = time.perf_counter()
+    path, developed = work.target.path, work.developed
+    try:
+        image.make_folder(path.parent)
+        image.write(developed.picture, path, exif=work.exif, overwrite=work.target.overwrite)
+    except Exception as error:
+        return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
+    seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)
+    result = Result(
+        input=work.input,
+        output=path,
+        outcome="written",
+        ratio=developed.ratio,
+        clipped=developed.clipped,
+        seconds=seconds,
+        model=work.model.contract.name,
+        device=work.model.device,
+        notes=developed.notes,
+    )
+    return result, False
+
+
+def _failed(path: Path, error: Exception, pictures: int = 1) -> Result:
+    """Say in one line what went wrong; keep the exception where it is nobody's input that did."""
+    if isinstance(error, DarkroomError):
+        return Result(path, None, "failed", pictures=pictures, error=told(error, path))
+    line = f"{path}: {type(error).__name__} {error}".splitlines()[0]
+    return Result(path, None, "failed", pictures=pictures, error=f"{line}; this is a bug, report it", bug=error)
+
+
+def _in_flight(sites: int, following: Job | None, settings: Settings) -> int:
+    """Bytes that the frames before and behind the one in the network need; 0 where they do not fit beside it.
+
+    sites: of the largest mosaic so far, which stands for those to come.
+    """
+    picture, mosaic, rgb = 3 * sites * settings.bits // 8, 2 * sites, 6 * sites
+    decoded = max(mosaic, UNPACKED * _bytes(following.input)) if following else 0
+    flight = picture + 2 * decoded  # once in LibRaw's process, once here
+    return flight if RESIDENT + mosaic + rgb + max(TILE, picture) + flight <= settings.memory else 0
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # raw.read will say what is wrong with it
+        return 0
+
+
+def _likely_cfa(path: Path) -> CFA:
+    """Guess what sensor a file comes from, to have its network at hand; a wrong guess costs a tenth of a second."""
+    return "xtrans" if path.suffix.lower() == ".raf" else "bayer"

@@ -1,0 +1,315 @@
+"""Raw file -> Frame: any Bayer or X-Trans file that LibRaw reads, at the canonical CFA phase.
+
+path -> mosaic (H, W) uint16 DN, and what the file says of its levels, gains, colours and circumstances; or, for
+training and evaluation, LibRaw's own (H, W, 3) uint16 picture of it as well.
+
+Phase dies here: the mosaic is continued outward, by at most 1 row and column (Bayer) or 5 (X-Trans), until its first
+site is the canonical cell's. A file that decodes to zeros or to garbage is refused, for no later stage could tell it
+from a dark photo.
+"""
+
+import math
+import stat
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom.decode import decoder, intact, tags
+from darkroom.decode.decoder import Facts, Refusal, Rendering
+from darkroom.decode.tags import Tags
+from darkroom.errors import DarkroomError, RawError
+from darkroom.frame import CELL, CFA, SRGB_TO_XYZ, Exposure, Frame, Window
+
+Kind = Literal["camera", "srgb"]
+Curve = Literal["srgb", "bt709"]
+CURVES: dict[Curve, tuple[float, float]] = {"srgb": (2.4, 12.92), "bt709": (2.222, 4.5)}
+"""Transfer curve -> power, and slope of the linear foot. BT.709's, LibRaw's default, is that of SID's references."""
+
+_ORIENTATION = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
+"""LibRaw's flip -> EXIF orientation, the inverse of "50132467" in its tiff.cpp."""
+_NO_FILTER = 6
+"""LibRaw's colour of a site without a colour filter."""
+_LEAST_BITS = 0.5
+"""bits of file a site: lossless JPEG needs at least 1, so below this the samples are not there."""
+_SATURATED = 0.75
+"""of the stated white: a frame whose brightest site lies between this and the stated white saturates there. LibRaw's
+rule (adjust_maximum_thr): highlights stay neutral on cameras that clip early, and a dark frame never gets so far."""
+_GAINS = (0.02, 50.0)
+"""A gain outside is no white balance but a broken tag."""
+_LEAST_XTRANS = 512
+"""sites a side that LibRaw's X-Trans demosaic wants: its tile (TS in xtrans_demosaic.cpp)."""
+_SMALLEST = 12
+"""sites a side: two X-Trans cells."""
+_RAISED = 1 / 500
+"""of the white level: where a file states no black, no site reading below this much is worth a note."""
+
+_OTHER_CAMERA = "use a file of a Bayer or X-Trans camera"
+_UNDECODED = {9: "a GoPro GPR (VC-5 compression)", 52546: "a DNG of JPEG XL samples"}
+"""What TIFF compressions that LibRaw as rawpy builds it cannot decode belong to."""
+_NO_RAW = {
+    b"\xff\xd8\xff": "a JPEG",
+    b"\x89PNG": "a PNG",
+    b"GIF8": "a GIF",
+    b"8BPS": "a Photoshop file",
+    b"%PDF": "a PDF",
+    b"RIFF": "a WebP or a film",
+}
+"""What files begin with that people take for raws."""
+
+
+def read(path: Path, *, patience: float = decoder.PATIENCE) -> Frame:
+    """Decode a raw file.
+
+    patience: seconds before decoding counts as hung; large files get more. Raises RawError for a file that is
+    missing, damaged, no raw, or no mosaic of red, green and blue sites. Threads may call this; files are decoded one
+    at a time.
+    """
+    told, canvas = _opened(path)
+    decoded = decoder.decode(path, canvas, patience=patience)
+    if isinstance(decoded, Refusal):
+        raise _refused(path, decoded, told)
+    return _sound(path, *decoded, told)
+
+
+def render(
+    path: Path, *, kind: Kind, curve: Curve, patience: float = decoder.PATIENCE
+) -> tuple[Frame, NDArray[np.uint16]]:
+    """Decode a raw file and have LibRaw develop it, as SID had its references developed.
+
+    Returns the frame, and the picture of its visible window, (H, W, 3), not turned: LibRaw's own demosaic, clipped at
+    its white level, not brightened (rawpy's use_camera_wb, no_auto_bright, output_bps=16). kind "srgb": linear sRGB
+    under the curve; "camera": white-balanced camera RGB under it. Where the file has no white balance of the camera,
+    the frame's is used, and none where that is unknown, too. LibRaw scales so that the least gain is 1. Raises RawError
+    as `read` does.
+    """
+    told, canvas = _opened(path)
+
+    def style(facts: Facts) -> Rendering:
+        gains = None
+        if _gains(facts.camera_gains) is None:
+            daylight = None if _camera_to_srgb(facts) is None else _gains(facts.daylight_gains)
+            red, green, blue = (1.0, 1.0, 1.0) if daylight is None else map(float, daylight)
+            gains = (red, green, blue, green)
+        return Rendering("sRGB" if kind == "srgb" else "raw", CURVES[curve], gains)
+
+    rendered = decoder.render(path, canvas, style, patience=patience)
+    if isinstance(rendered, Refusal):
+        raise _refused(path, rendered, told)
+    facts, mosaic, picture = rendered
+    frame = _sound(path, facts, mosaic, told)
+    if isinstance(picture, Refusal):
+        if frame.cfa == "xtrans" and min(mosaic.shape) < _LEAST_XTRANS:
+            sites = f"{mosaic.shape[1]} x {mosaic.shape[0]} sites"
+            raise RawError(f"{path}: {sites}, LibRaw wants {_LEAST_XTRANS} a side of X-Trans; give a full-size raw")
+        found = f"LibRaw decodes, but cannot render it ({picture.kind}: {picture.detail})"
+        raise RawError(f"{path}: {found}; leave it out, or copy it again from the card")
+    if picture.shape[:2] != mosaic.shape:  # LibRaw stretches what has no square photosites
+        size = f"{picture.shape[1]} x {picture.shape[0]} pixels of {mosaic.shape[1]} x {mosaic.shape[0]} sites"
+        raise RawError(f"{path}: LibRaw renders {size}; {_OTHER_CAMERA} with square photosites")
+    return frame, picture
+
+
+def _opened(path: Path) -> tuple[Tags, decoder.Canvas]:
+    """Read a file's tags, and prepare the array for its mosaic: the picture's part of one that starts on a cell."""
+    size = _size(path)
+    try:
+        told = tags.read(path)
+    except OSError as error:
+        raise RawError(f"{path}: cannot be read ({error.strerror}); check its permissions and the drive") from error
+
+    def canvas(facts: Facts) -> NDArray[np.uint16]:
+        if size * 8 < facts.height * facts.width * _LEAST_BITS:
+            sites = facts.height * facts.width / 1e6
+            raise _damaged(path, f"{size} bytes cannot hold {sites:.1f} million sites")
+        if told.filters not in ((), (0, 1, 2)):
+            raise RawError(f"{path}: its filters are not red, green and blue; {_OTHER_CAMERA}")
+        _, (down, right) = _phase(path, facts)
+        return np.empty((facts.height + down, facts.width + right), np.uint16)[down:, right:]
+
+    return told, canvas
+
+
+def _sound(path: Path, facts: Facts, picture: NDArray[np.uint16], told: Tags) -> Frame:
+    """Refuse what decoded to no photo, and complete the mosaic around the picture to a frame."""
+    lost = intact.lost_from(picture, facts.white)
+    if lost is not None:
+        what = "zeros" if not picture[lost:].any() else "garbage"
+        raise _damaged(path, f"decoded to {what} from row {lost} of {facts.height}")
+    cfa, phase = _phase(path, facts)
+    return _frame(path, facts, told, cfa, phase, _continued(picture.base, phase, len(CELL[cfa])))
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; raises RawError for what is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise RawError(f"{path}: no such file; check the name") from error
+    except (OSError, ValueError) as error:
+        raise RawError(f"{path}: cannot be read ({error}); check the name and its permissions") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise RawError(f"{path}: a folder; name the raw files in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise RawError(f"{path}: no regular file; copy it to a drive first")
+    if not status.st_size:
+        raise _damaged(path, "an empty file")
+    return status.st_size
+
+
+def _damaged(path: Path, found: str) -> RawError:
+    return RawError(f"{path}: {found}; copy it again from the card")
+
+
+def _refused(path: Path, refusal: Refusal, told: Tags) -> DarkroomError:
+    """Put into words why LibRaw decodes a file not at all, or to no mosaic."""
+    if refusal.kind in ("ImportError", "ModuleNotFoundError"):
+        return DarkroomError(f"rawpy: cannot be loaded ({refusal.detail}); install darkroom again")
+    if any(word in told.camera.upper() for word in ("SCAN", " LS-")):  # Nikon's scanners write NEF too
+        return RawError(f"{path}: a scan ({told.camera}) has no mosaic; {_OTHER_CAMERA}")
+    if refusal.kind == "Stack":
+        return RawError(f"{path}: {_no_mosaic(path, told)}; give the camera's own full-size raw")
+    if refusal.kind in ("LibRawFileUnsupportedError", "LibRawNotImplementedError", "NotSupportedError"):
+        if told.compression in _UNDECODED:
+            kind = _UNDECODED[told.compression]
+            return RawError(f"{path}: {kind}, which LibRaw cannot decode; convert it to a lossless DNG first")
+        kind = next((kind for head, kind in _NO_RAW.items() if told.head.startswith(head)), "")
+        if kind:
+            return RawError(f"{path}: {kind}, no raw photo; give the camera's raw file")
+        if told.camera:
+            found = f"a file of {told.camera} that LibRaw cannot decode, or damaged"
+            return RawError(f"{path}: {found}; convert it to DNG, or copy it again from the card")
+        return RawError(f"{path}: no raw photo; give the camera's raw file")
+    if refusal.kind in ("LibRawIOError", "LibRawDataError"):
+        return _damaged(path, "cut short or damaged")
+    if refusal.kind in ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError"):
+        return _damaged(path, "damaged: its header asks for more memory than any photo needs")
+    return _damaged(path, f"LibRaw cannot decode it ({refusal.kind}: {refusal.detail})")
+
+
+def _no_mosaic(path: Path, told: Tags) -> str:
+    """Name a file whose pixels hold several colours each."""
+    if told.head.startswith(b"FOVb"):
+        return "a Foveon raw has no mosaic"
+    if told.dng:
+        return "a linear DNG is demosaicked already"
+    if told.camera.lower().startswith(("canon", "nikon")):
+        return "a small raw (sRAW, mRAW) has no mosaic"
+    return "its pixels hold all colours already, there is no mosaic"
+
+
+def _phase(path: Path, facts: Facts) -> tuple[CFA, tuple[int, int]]:
+    """Find the CFA and how many rows and columns above and left of the picture the nearest canonical cell begins."""
+    if facts.height < _SMALLEST or facts.width < _SMALLEST:
+        raise _damaged(path, f"a mosaic of {facts.width} x {facts.height} sites, under {_SMALLEST} a side")
+    if (facts.colours == _NO_FILTER).all():
+        raise RawError(f"{path}: a monochrome raw has no colours to develop; {_OTHER_CAMERA}")
+    if facts.names not in ("RGBG", "RGB"):
+        raise RawError(f"{path}: its filters are {facts.names}, not red, green and blue; {_OTHER_CAMERA}")
+    colours = np.where(facts.colours == 3, 1, facts.colours)  # 3 is the second green
+    grid = np.arange(len(colours))
+    for cfa, cell in CELL.items():
+        side = len(cell)
+        phases = [(down, right) for down in range(side) for right in range(side)]
+        for down, right in sorted(phases, key=sum):  # X-Trans repeats after (3, 3) already: take the nearer
+            if (cell[np.ix_((grid + down) % side, (grid + right) % side)] == colours).all():
+                return cfa, (down, right)
+    raise RawError(f"{path}: neither a Bayer nor an X-Trans mosaic; {_OTHER_CAMERA}")
+
+
+def _continued(mosaic: NDArray[np.uint16], phase: tuple[int, int], period: int) -> NDArray[np.uint16]:
+    """Fill the rows above and the columns left of the picture from one CFA period inside, so that colours hold."""
+    down, right = phase
+    mosaic[:down, right:] = mosaic[period : period + down, right:]
+    mosaic[:, :right] = mosaic[:, period : period + right]
+    return mosaic
+
+
+def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int], mosaic: NDArray[np.uint16]) -> Frame:
+    """Make sense of the facts, and note what had to be assumed."""
+    notes = []
+    black = _black(facts, told, phase, CELL[cfa])
+    if not black.max() < facts.white <= 65535:
+        raise _damaged(path, f"white level {facts.white:.0f} is not above black level {black.max():.0f}")
+    if not black.any() and (floor := int(mosaic.min())) > facts.white * _RAISED:
+        notes.append(f"black level 0 in the file, yet no site reads below {floor} DN: expect a grey veil")
+
+    brightest, darkest = float(mosaic.max()), float(black.min())
+    white = brightest if _SATURATED * (facts.white - darkest) < brightest - darkest else facts.white
+    matrix = _camera_to_srgb(facts)
+    if matrix is None:
+        notes.append("no colour calibration in the file: colours are the sensor's own")
+    daylight = None if matrix is None else _gains(facts.daylight_gains)
+    white_balance = _gains(facts.camera_gains)
+    if white_balance is None:
+        white_balance = daylight
+        notes.append(f"no white balance in the file: {'unknown' if daylight is None else 'daylight assumed'}")
+    if not 0.995 < facts.pixel_aspect < 1.005:  # LibRaw's own tolerance
+        aspect = f"{facts.pixel_aspect:.3g} times as wide as high"
+        notes.append(f"photosites are {aspect}: the picture keeps the sensor's shape")
+    if "corrupt" in facts.chatter:
+        notes.append("LibRaw met corrupt data: look for damage in the picture")
+    return Frame(
+        mosaic=mosaic,
+        cfa=cfa,
+        black=black,
+        white=min(white, facts.white),
+        white_balance=white_balance,
+        daylight=daylight,
+        camera_to_srgb=np.eye(3, dtype=np.float32) if matrix is None else matrix,
+        exposure=Exposure(seconds=_known(facts.seconds), iso=_known(facts.iso), aperture=_known(facts.aperture)),
+        visible=Window(*phase, facts.height, facts.width),
+        orientation=_ORIENTATION.get(facts.flip, 1),
+        camera=told.camera,
+        bits=int(facts.white).bit_length(),
+        notes=tuple(notes),
+    )
+
+
+def _black(facts: Facts, told: Tags, phase: tuple[int, int], cell: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the black level of each site of the cell: the file's own where LibRaw agrees to 1 DN, else LibRaw's."""
+    side = len(cell)
+    grid = np.arange(side)
+    # Where the canonical cell begins, in the picture's own rows and columns, is minus the phase.
+    colours = facts.colours[np.ix_((grid - phase[0]) % side, (grid - phase[1]) % side)]
+    libraw = facts.black[colours]
+    pattern = told.black
+    if pattern is None or abs(pattern.min() - facts.black.min()) > 1:
+        return libraw
+    starts = told.black_starts or (facts.top, facts.left)
+    reach = [math.lcm(side, length) for length in pattern.shape]
+    begins = np.array((facts.top, facts.left)) - starts - phase
+    rows, columns = ((np.arange(reach[axis]) + begins[axis]) % pattern.shape[axis] for axis in (0, 1))
+    # A pattern longer than the cell, as (4, 4) on Bayer, is averaged over the sites that share a place in it.
+    tiled = pattern[np.ix_(rows, columns)].reshape(reach[0] // side, side, reach[1] // side, side)
+    return tiled.mean((0, 2)).astype(np.float32)
+
+
+def _gains(gains: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Scale (4,) gains to green = 1; None where one is missing, zero, negative or absurd."""
+    with np.errstate(all="ignore"):
+        scaled = gains[:3] / gains[1]
+    sound = np.isfinite(scaled).all() and (gains[:3] > 0).all()
+    sound = sound and _GAINS[0] < scaled.min() and scaled.max() < _GAINS[1]
+    return scaled.astype(np.float32) if sound else None
+
+
+def _camera_to_srgb(facts: Facts) -> NDArray[np.float32] | None:
+    """Choose the matrix as LibRaw does: the file's own, else that of its table for the camera; None without either."""
+    own, table = facts.camera_to_srgb[:, :3].astype(np.float64), facts.xyz_to_camera[:3].astype(np.float64)
+    if np.isfinite(own).all() and own[0, 0] > 0.125 and (own.sum(1) > 0.1).all():  # LibRaw's own test of the field
+        return (own / own.sum(1, keepdims=True)).astype(np.float32)
+    srgb_to_camera = table @ SRGB_TO_XYZ
+    sums = srgb_to_camera.sum(1, keepdims=True)
+    if not np.isfinite(sums).all() or (abs(sums) < 1e-5).any():
+        return None
+    normal = srgb_to_camera / sums  # so that white stays white, as dcraw's cam_xyz_coeff()
+    if np.linalg.cond(normal) > 1e4:
+        return None
+    return np.linalg.inv(normal).astype(np.float32)
+
+
+def _known(number: float) -> float:
+    """Return a number of the exposure, 0 where the file does not tell it."""
+    return number if math.isfinite(number) and number > 0 else 0.0

@@ -1,0 +1,163 @@
+"""The path of a photo, all of it: decode, pack and amplify, network, finish."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom.decode import raw
+from darkroom.develop import amplifier, cfa, curves, finish, tiles
+from darkroom.develop.amplifier import Amp
+from darkroom.develop.contract import Contract
+from darkroom.develop.finish import Look
+from darkroom.develop.model import Model
+from darkroom.errors import SettingsError
+from darkroom.frame import Frame
+
+Array = NDArray[np.float32]
+
+MEMORY = 1_000_000_000
+"""Bytes the whole process may use, unless told otherwise."""
+RESIDENT = 215_000_000
+"""Bytes held before the first photo: Python, its libraries, a loaded network, the idle decoder beside it."""
+LEAST_TILE = 64_000_000
+"""Bytes a tile gets even where the picture then exceeds the limit: at 61 MP and 16 bits by 5 %."""
+CLIPPED = 0.05
+"""Share of clipped sites above which the user is warned."""
+
+WhiteBalance = Literal["camera", "daylight", "auto"] | tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose."""
+
+    amp: Amp = field(default_factory=lambda: amplifier.parse("auto"))
+    bracket: float = 1.0
+    """Factor on the ratio: one of several brightnesses from one decode."""
+    white_balance: WhiteBalance = "camera"
+    denoise: float = 1.0
+    """0 the plainly developed picture, 1 the network's."""
+    look: Look = field(default_factory=Look)
+    bits: Literal[8, 16, 32] = 8
+    memory: int = MEMORY
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where the time went."""
+
+    network: float
+    finish: float
+
+
+@dataclass(frozen=True, eq=False)
+class Developed:
+    """A finished picture and what was done to get it."""
+
+    picture: NDArray
+    """(H, W, 3) sRGB, uint8, uint16 or float32, upright."""
+    ratio: float
+    clipped: float
+    """Share of sites that the ratio pushed past white."""
+    seconds: Seconds
+    notes: tuple[str, ...]
+    """One line each, worth telling the user."""
+
+
+def _unheard(done: int, tiles: int) -> None:
+    return None
+
+
+def develop(path: Path, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard) -> Developed:
+    """Turn a dark raw photo into a clean picture.
+
+    `on_tile` hears (done, all). Raises RawError for what cannot be decoded, SettingsError for settings
+    that do not fit the photo or the network, ModelError when the network fails.
+    """
+    return expose(raw.read(path), model, settings, on_tile)
+
+
+def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard) -> Developed:
+    """Develop a decoded frame; `develop` without the reading."""
+    contract = model.contract
+    if contract.cfa not in ("", frame.cfa):
+        raise SettingsError(
+            f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
+        )
+    started = time.perf_counter()
+    gains, notes = _gains(frame, settings.white_balance)
+    ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
+    clipped = amplifier.clipped(frame, gains, ratio)
+    size = cfa.packed_size(frame, contract)
+    rgb = tiles.run(
+        partial(_blended, model, settings.denoise, partial(_plain, frame, gains, contract)),
+        partial(cfa.bright, frame, gains=gains, ratio=ratio, contract=contract),
+        size=size,
+        contract=contract,
+        memory=_tile_memory(frame, settings, size[0] * size[1] * contract.scale**2),
+        on_tile=on_tile,
+    )
+    networked = time.perf_counter()
+    picture = finish.render(
+        rgb,
+        matrix=frame.camera_to_srgb if contract.output == "camera" else np.eye(3, dtype=np.float32),
+        window=frame.visible,
+        orientation=frame.orientation,
+        look=settings.look,
+        bits=settings.bits,
+    )
+    finished = time.perf_counter()
+    notes += frame.notes
+    if ratio > contract.max_ratio:
+        notes += (f"ratio {ratio:.0f} is beyond the {contract.max_ratio:.0f} that {contract.name} was trained for",)
+    if clipped > CLIPPED:
+        notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
+    return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
+
+
+def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
+    """White-balance gains, (3,) with green = 1, and a note where the choice could not be had."""
+    if not isinstance(chosen, str):
+        return np.array(chosen, np.float32) / np.float32(chosen[1]), ()
+    if chosen == "camera" and frame.white_balance is not None:
+        return frame.white_balance, ()
+    if chosen == "daylight" and frame.daylight is not None:
+        return frame.daylight, ()
+    notes = () if chosen == "auto" else (f"the file has no {chosen} white balance; grey-world gains are used",)
+    return cfa.grey_world(frame), notes
+
+
+def _blended(model: Model, denoise: float, plain: Callable[[Array], Array], bright: Array) -> Array:
+    """The network's output, mixed with the plain picture as far as `denoise` falls short of 1."""
+    output = model.run(bright)
+    if denoise == 1:
+        return output
+    return np.float32(denoise) * output + np.float32(1 - denoise) * plain(bright)
+
+
+def _plain(frame: Frame, gains: Array, contract: Contract, bright: Array) -> Array:
+    """What the network is given as a picture of the kind it returns: (C, h, w) bright -> (3, H, W) in [0, 1]."""
+    if contract.input == "srgb":
+        return bright
+    light = cfa.demosaic(bright, contract.packing)
+    if contract.input == "sensor":
+        light *= gains[:, None, None]
+    if contract.output == "srgb":
+        light = cfa.coloured(light, frame.camera_to_srgb)
+    return curves.linear_to_srgb(np.clip(light, 0, 1))
+
+
+def _tile_memory(frame: Frame, settings: Settings, sites: int) -> int:
+    """Bytes left to a tile beside the mosaic, the network's output and the picture.
+
+    The picture comes when the tiles are done, but the heap does not give their memory back.
+    """
+    left = settings.memory - RESIDENT - frame.mosaic.nbytes - 6 * sites  # three channels of 16 bits
+    picture = 3 * settings.bits // 8 * frame.visible.height * frame.visible.width
+    return max(left - picture, min(left, LEAST_TILE))

@@ -1,0 +1,239 @@
+"""Clean photo -> dark raw: unprocessing, then the sensor model of noise.py.
+
+    (H, W, 3) uint8 sRGB photo  ->  bright (C, h, w) as cfa.bright gives it, reference (3, H, W)
+
+The reference is what the network shall return: for output "camera" white-balanced camera RGB under the
+sRGB curve, of a random sensor; for output "srgb" the picture, while the light is the camera's own RGB.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from darkroom.develop import cfa
+from darkroom.develop.contract import Input, Output, Packing
+from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.errors import SettingsError
+from darkroom.frame import CELL, CFA
+from darkroom.sensor import noise
+
+CAMERA_FROM_SRGB = np.linalg.inv(
+    np.array([[1.75, -0.60, -0.15], [-0.22, 1.62, -0.40], [0.03, -0.55, 1.52]])  # a typical camera_to_srgb
+).astype(np.float32)
+"""Linear sRGB -> white-balanced camera RGB of a typical sensor, rows summing to 1."""
+
+LINEAR = srgb_to_linear(np.arange(65536) / 65535).astype(np.float32)
+"""The sRGB curve undone, by 16-bit value; tables, because the curve's power is half of an example's cost."""
+ENCODED = linear_to_srgb((np.arange(65536) / 65535) ** 2).astype(np.float32)
+"""The sRGB curve, by 16-bit square root of light."""
+
+
+RED_GAINS, BLUE_GAINS = (1.2, 2.8), (1.1, 2.6)
+"""White-balance gains of any camera in any light, green 1."""
+CENTRAL_GAINS = (0.3, 6.0)
+"""DN per electron, as the bench has it."""
+LAMPS = 0.1
+"""Share of examples that get lamps: clean photos hold few lights that saturate in the midst of the dark."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a network is given and what it shall return; see Contract."""
+
+    cfa: CFA
+    packing: Packing
+    input: Input
+    output: Output
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example."""
+
+    bright: NDArray[np.float32]
+    """(C, h, w), as cfa.bright gives it."""
+    reference: NDArray[np.float32]
+    """(3, H, W) in [0, 1]: white-balanced camera RGB under the sRGB curve, or the finished sRGB picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A clean photo and the picture that a network shall make of its dark raw."""
+
+    picture: NDArray[np.uint8]
+    """(H, W, 3) sRGB"""
+    reference: NDArray[np.uint8]
+    """(H, W, 3) sRGB: the picture itself, or with the look that the network shall learn."""
+
+
+def example(
+    photos: Sequence[Photo], cameras: Sequence[noise.Camera], rng: np.random.Generator, *, kind: Kind, size: int
+) -> Example:
+    """Make one random example: crop, unprocess, expose too short, record, pack and amplify.
+
+    `size` is the crop's side in sites, a multiple of the network's. Ratio: every second one
+    log-uniform over 1 to 300, the others uniform over 100 to 300 (as ELD trains). For output
+    "camera" the colours are a random sensor's and the gains any; for output "srgb" the camera's own.
+    """
+    photo = photos[rng.integers(len(photos))]
+    camera = cameras[rng.integers(len(cameras))]
+    looked = photo.reference is not photo.picture
+    crops = _crops(photo, rng, size)
+    light = _linear(crops[0], rng)
+    if not looked and rng.random() < LAMPS:
+        _add_lamps(light, rng)
+    elif not looked and rng.random() < 0.5:
+        light *= np.float32(2 ** rng.uniform(-4, 0.5))
+    ratio = float(np.exp(rng.uniform(0, np.log(300)))) if rng.random() < 0.5 else float(rng.uniform(100, 300))
+    sensor = noise.draw(camera, rng)
+    if kind.output == "camera":
+        seen = reference = _random_sensor(light, rng)
+        gains = np.array([rng.uniform(*RED_GAINS), 1.0, rng.uniform(*BLUE_GAINS)], np.float32)
+    else:
+        seen, reference = from_srgb(light, camera), light
+        gains = _gains(camera, rng)
+    bright = expose(seen, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb)
+    if looked:
+        return Example(bright, np.ascontiguousarray(crops[1].transpose(2, 0, 1)) / np.float32(255))
+    roots = (np.sqrt(np.clip(reference, 0, 1)) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
+    return Example(bright, np.ascontiguousarray(ENCODED[roots].transpose(2, 0, 1)))
+
+
+def central(photo: Photo, camera: noise.Camera, ratio: float, seed: int, *, kind: Kind, size: int) -> Example:
+    """Make the one example that a photo, camera and ratio always give, as the bench makes it: for validation.
+
+    `size` is the side of the photo's centre in sites. Raises SettingsError where the photo is smaller.
+    """
+    rng = np.random.default_rng([seed, round(ratio)])
+    height, width = photo.picture.shape[:2]
+    if min(height, width) < size:
+        raise SettingsError(f"a photo of {width} x {height} is too small to validate on {size}; use larger ones")
+    window = np.s_[(height - size) // 2 :, (width - size) // 2 :]
+    picture, reference = (each[window][:size, :size] for each in (photo.picture, photo.reference))
+    low, high = camera.gains(CENTRAL_GAINS)
+    gain = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    sensor = noise.central(camera, gain, float(rng.choice(camera.shapes)))
+    light = LINEAR[picture * np.int32(257)]
+    if kind.output == "camera":
+        gains = np.array([rng.uniform(1.6, 2.4), 1, rng.uniform(1.4, 2.1)], np.float32)
+    else:
+        light, gains = from_srgb(light, camera), _gains(camera, rng)
+    bright = expose(light, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb)
+    return Example(bright, np.float32(reference.transpose(2, 0, 1) / 255))
+
+
+def from_srgb(light: NDArray[np.float32], camera: noise.Camera) -> NDArray[np.float32]:
+    """Linear sRGB (H, W, 3) -> the camera's own white-balanced RGB, what it cannot show cut off at 0."""
+    return np.maximum(light @ np.linalg.inv(camera.camera_to_srgb).astype(np.float32).T, 0)
+
+
+def _gains(camera: noise.Camera, rng: np.random.Generator) -> NDArray[np.float32]:
+    red, blue = camera.white_balance
+    return np.array([rng.uniform(*red), 1.0, rng.uniform(*blue)], np.float32)
+
+
+def expose(
+    light: NDArray[np.float32],
+    gains: NDArray[np.float32],
+    ratio: float,
+    sensor: noise.Sensor,
+    rng: np.random.Generator,
+    *,
+    kind: Kind,
+    camera_to_srgb: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Record white-balanced camera light (H, W, 3) too dark by `ratio`, then pack and amplify it again.
+
+    Returns (C, h, w) bright. Light above 1 saturates, as in a camera whose brightest gain is 1.
+    """
+    balance = cfa.sample(np.broadcast_to(gains, light.shape), kind.cfa)
+    mosaic = cfa.sample(light, kind.cfa) / balance
+    recorded = noise.record(mosaic / ratio, sensor, rng)
+    recorded *= np.float32(ratio / (sensor.white - sensor.black))
+    if kind.input == "sensor":
+        return cfa.pack(np.clip(recorded, 0, 1), kind.packing)
+    recorded *= balance
+    np.minimum(recorded, 1, out=recorded)
+    if kind.input == "srgb":
+        return cfa.developed(recorded, kind.cfa, camera_to_srgb)
+    return cfa.pack(recorded, kind.packing)
+
+
+def _crops(photo: Photo, rng: np.random.Generator, size: int) -> list[NDArray[np.uint8]]:
+    """Cut a random square of picture and reference, mirrored and turned alike; in one of two reduced by up to 1.5.
+
+    Of two places the one with more detail is taken in every second crop.
+    """
+    zoom = rng.uniform(1, 1.5) if rng.random() < 0.5 else 1.0
+    height, width = photo.picture.shape[:2]
+    side = min(round(size * zoom), height, width)
+    if side < size:
+        raise SettingsError(f"a photo of {width} x {height} is too small for crops of {size}; make crops smaller")
+    places = [(rng.integers(height - side + 1), rng.integers(width - side + 1)) for _ in range(rng.integers(1, 3))]
+    if len(places) > 1:
+        places.sort(key=lambda place: _detail(_cut(photo.picture, place, side)))
+    turns, mirrored = rng.integers(4), rng.random() < 0.5
+    images = [photo.picture] if photo.reference is photo.picture else [photo.picture, photo.reference]
+    return [_placed(_cut(image, places[-1], side), size, turns, mirrored) for image in images]
+
+
+def _cut(image: NDArray[np.uint8], place: tuple[int, int], side: int) -> NDArray[np.uint8]:
+    top, left = place
+    return image[top : top + side, left : left + side]
+
+
+def _detail(crop: NDArray[np.uint8]) -> float:
+    """Mean step from one sampled site to the next, in 8-bit levels."""
+    green = crop[::2, :, 1].astype(np.int16)
+    return float(np.abs(np.diff(green, axis=1)).mean())
+
+
+def _placed(crop: NDArray[np.uint8], size: int, turns: int, mirrored: bool) -> NDArray[np.uint8]:
+    if len(crop) != size:
+        crop = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0))
+    return np.rot90(crop[:, ::-1] if mirrored else crop, turns)
+
+
+def _add_lamps(light: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Add, in place, up to five lamps: a saturated disc of 1 to 8 sites in a faint glow of some colour."""
+    light *= np.float32(2 ** rng.uniform(-4, 0))
+    rows = np.arange(light.shape[0], dtype=np.float32)[:, None]
+    cols = np.arange(light.shape[1], dtype=np.float32)
+    for _ in range(rng.integers(1, 6)):
+        row, col, radius = rng.uniform(0, light.shape[0]), rng.uniform(0, light.shape[1]), rng.uniform(1, 8)
+        distance = np.sqrt((rows - np.float32(row)) ** 2 + (cols - np.float32(col)) ** 2)
+        disc = np.clip(np.float32(radius) - distance + np.float32(0.5), 0, 1) * np.float32(rng.uniform(0.5, 8))
+        glow = np.float32(rng.uniform(0, 0.3)) * np.exp(-distance / np.float32(radius * rng.uniform(1, 5)))
+        light += (disc + glow)[..., None] * rng.uniform(0.4, 1, 3).astype(np.float32)
+
+
+def _linear(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Undo the sRGB curve, dithered: 8-bit steps would else show in the amplified darks."""
+    levels = crop * np.int32(257)
+    levels += np.frombuffer(rng.bytes(crop.size), np.int8).reshape(crop.shape)
+    return LINEAR[np.clip(levels, 0, 65535, out=levels)]
+
+
+def _random_sensor(light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Every second time linear sRGB -> camera RGB of a random sensor."""
+    if rng.random() < 0.5:
+        return light
+    matrix = (CAMERA_FROM_SRGB + rng.normal(0, 0.04, (3, 3))).astype(np.float32)
+    strength = np.float32(rng.uniform(0, 1))
+    matrix = strength * matrix / matrix.sum(1, keepdims=True) + (1 - strength) * np.eye(3, dtype=np.float32)
+    return np.maximum(light @ matrix.T, 0)
+
+
+def sites_multiple(kind: Kind, multiple: int) -> int:
+    """Crop sides must be multiples of this many sites: whole packed multiples of whole CFA cells."""
+    return int(np.lcm(len(CELL[kind.cfa]), multiple * cfa.PIXEL[kind.packing]))
+
+
+def shown(bright: NDArray[np.float32], kind: Kind) -> NDArray[np.float32]:
+    """Show what a network is given as a picture: (C, h, w) bright -> (3, H, W) in [0, 1], plainly demosaiced."""
+    if kind.input == "srgb":
+        return bright
+    return linear_to_srgb(np.clip(cfa.demosaic(bright, kind.packing), 0, 1)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""A picture -> a file, in the formats of pictures, raw photos and pages."""

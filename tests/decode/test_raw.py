@@ -1,0 +1,289 @@
+"""Raw files: phases, sizes, levels, gains and matrices, of drawn files and of real ones."""
+
+import itertools
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rawpy
+from conftest import WriteDng, colours, noise, refusal
+from numpy.typing import NDArray
+
+from darkroom import tiff
+from darkroom.decode import decoder, raw, tags
+from darkroom.frame import CELL, SRGB_TO_XYZ, XTRANS, Exposure, Frame, Window
+
+BAYER_PHASES = list(itertools.product(range(2), range(2)))
+EVERY_PHASE = [("bayer", phase) for phase in BAYER_PHASES]
+EVERY_PHASE += [("xtrans", phase) for phase in itertools.product(range(6), range(6))]
+RED_HEAVY = ((1.7, -0.5, -0.2), (-0.2, 1.5, -0.3), (0.1, -0.6, 1.5))
+
+
+def picture(frame: Frame) -> NDArray[np.uint16]:
+    """The visible window of the mosaic."""
+    at = frame.visible
+    return frame.mosaic[at.top : at.top + at.height, at.left : at.left + at.width]
+
+
+# --- phase ---
+
+
+@pytest.mark.parametrize(("cfa", "phase"), EVERY_PHASE)
+def test_every_phase_becomes_the_canonical_one(write_dng: WriteDng, cfa, phase):
+    sensor = noise((31, 45))
+    frame = raw.read(write_dng("a.dng", sensor, cfa=cfa, phase=phase))
+
+    assert frame.cfa == cfa
+    assert (picture(frame) == sensor).all()
+    at, side = frame.visible, len(CELL[cfa])
+    assert at.top < side and at.left < side
+    assert frame.mosaic.shape == (at.top + at.height, at.left + at.width)
+    # A site's colour in the mosaic is the colour it has in the file.
+    assert (picture(replace(frame, mosaic=colours(frame.mosaic.shape, cfa))) == colours(sensor.shape, cfa, phase)).all()
+
+
+@pytest.mark.parametrize(("cfa", "phase"), [("bayer", (1, 1)), ("xtrans", (2, 1)), ("xtrans", (1, 5))])
+def test_mirrored_sites_carry_their_own_colour(write_dng: WriteDng, cfa, phase):
+    sensor = np.array([1000, 2000, 3000], np.uint16)[colours((40, 60), cfa, phase)]
+    sensor += noise(sensor.shape, low=0, high=100)
+    frame = raw.read(write_dng("a.dng", sensor, cfa=cfa, phase=phase))
+    assert frame.visible.top and frame.visible.left
+    assert (frame.mosaic // 1000 - 1 == colours(frame.mosaic.shape, cfa)).all()
+
+
+def test_xtrans_is_mirrored_no_further_than_its_nearest_cell(write_dng: WriteDng):
+    frame = raw.read(write_dng("a.dng", noise((40, 60)), cfa="xtrans", phase=(3, 3)))
+    assert (frame.visible.top, frame.visible.left) == (0, 0)
+
+
+# --- size ---
+
+
+@pytest.mark.parametrize("visible", [None, Window(2, 4, 61, 83), Window(3, 5, 61, 83), Window(3, 4, 60, 82)])
+@pytest.mark.parametrize("phase", BAYER_PHASES)
+def test_picture_is_as_large_as_that_of_libraw(write_dng: WriteDng, visible, phase):
+    path = write_dng("a.dng", noise((67, 91)), visible=visible, phase=phase)
+    frame = raw.read(path)
+    with rawpy.imread(str(path)) as libraw:
+        assert (picture(frame) == libraw.raw_image_visible).all()
+        assert (frame.visible.height, frame.visible.width) == libraw.postprocess(user_flip=0).shape[:2]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_counts_as_exif_does(write_dng: WriteDng, orientation):
+    path = write_dng("a.dng", noise((40, 60)), orientation=orientation)
+    assert raw.read(path).orientation == orientation
+
+
+# --- levels ---
+
+
+@pytest.mark.parametrize(("cfa", "phase"), EVERY_PHASE[:5] + EVERY_PHASE[13::9])
+def test_each_site_has_its_own_black_to_the_fraction(write_dng: WriteDng, cfa, phase):
+    side = len(CELL[cfa])
+    black = 500.25 + np.arange(side * side).reshape(side, side)
+    sensor = noise((40, 60))
+    frame = raw.read(write_dng("a.dng", sensor, cfa=cfa, phase=phase, black=black))
+    # X-Trans repeats after (3, 3), so its black may come out shifted by as much; what counts is each site's own.
+    rows, columns = np.arange(40), np.arange(60)
+    found = frame.black[np.ix_((rows + frame.visible.top) % side, (columns + frame.visible.left) % side)]
+    written = black[np.ix_((rows + phase[0]) % side, (columns + phase[1]) % side)]
+    np.testing.assert_allclose(found, written, atol=1e-4)
+
+
+@pytest.mark.parametrize("visible", [Window(2, 4, 60, 80), Window(3, 4, 61, 80), Window(3, 5, 61, 83)])
+def test_black_stays_with_its_site_where_libraw_moves_an_odd_margin(write_dng: WriteDng, visible):
+    black = np.array([[510, 520], [530, 540]])
+    sensor = np.zeros((70, 90), np.uint16)
+    sensor[visible.top :, visible.left :] = np.tile(black, (40, 50))[: 70 - visible.top, : 90 - visible.left]
+    sensor += noise(sensor.shape, low=0, high=9)
+    frame = raw.read(write_dng("a.dng", sensor, black=black, visible=visible))
+    height, width = frame.mosaic.shape
+    light = frame.mosaic - np.tile(frame.black, (height // 2 + 1, width // 2 + 1))[:height, :width]
+    assert light.min() == 0 and light.max() == 8
+
+
+def test_black_pattern_longer_than_the_cell_is_averaged(write_dng: WriteDng):
+    path = write_dng("a.dng", noise((40, 60)), cfa="xtrans", black=600)
+    told = tags.Tags(black=np.array([[600.0, 601, 600, 603]]), black_starts=(0, 0))
+    facts = decoder.decode(path, lambda facts: np.empty((facts.height, facts.width), np.uint16))[0]
+    black = raw._black(facts, told, (0, 0), XTRANS)
+    np.testing.assert_allclose(black[0], [600, 602, 600, 602, 600, 602])
+
+
+def test_libraw_has_the_last_word_on_black(write_dng: WriteDng, libraw_says):
+    libraw_says(black=np.array([70, 71, 72, 73], np.float32))
+    frame = raw.read(write_dng("a.dng", noise((40, 60)), black=512, phase=(0, 1)))
+    np.testing.assert_array_equal(frame.black, [[70, 71], [73, 72]])  # LibRaw's colour 3 is the green beside blue
+
+
+def test_a_raf_tells_the_black_of_each_xtrans_site(tmp_path: Path):
+    black = 1000 + np.arange(36)
+    path = tmp_path / "a.raf"
+    write_raf(path, noise((600, 640)), black)
+    frame = raw.read(path)
+    assert frame.cfa == "xtrans" and frame.camera == "Fujifilm X-T1"
+    np.testing.assert_array_equal(frame.black.ravel(), black)
+    np.testing.assert_allclose(frame.white_balance, [2, 1, 1.5], atol=1e-3)
+
+
+def write_raf(path: Path, mosaic: NDArray[np.uint16], black: NDArray[np.int_]) -> None:
+    """Write what LibRaw takes for an uncompressed Fuji X-Trans file."""
+
+    def entry(tag: int, data: bytes) -> bytes:
+        return struct.pack(">HH", tag, len(data)) + data
+
+    size = struct.pack(">HH", *mosaic.shape)
+    cell = bytes(XTRANS.ravel()[::-1].tolist())
+    gains = struct.pack(">4H", 300, 600, 300, 450)
+    facts = struct.pack(">I", 4) + entry(0x100, size) + entry(0x121, size) + entry(0x131, cell) + entry(0x2FF0, gains)
+    place = 512  # of the samples in their TIFF
+    height, width = mosaic.shape
+    own = {0xF001: width, 0xF002: height, 0xF003: 16, 0xF007: place, 0xF008: mosaic.nbytes, 0xF00A: black}
+    own = {tag: tiff.field(tiff.LONG, value) for tag, value in own.items()}
+    names = {271: tiff.field(tiff.ASCII, "FUJIFILM"), 272: tiff.field(tiff.ASCII, "X-T1")}
+    samples = tiff.block(names | {0xF000: own}).ljust(place, b"\0") + mosaic.astype(">u2").tobytes()
+    jpeg = b"\xff\xd8\xff\xd9"
+    places = struct.pack(">6I", 160, len(jpeg), 164, len(facts), 164 + len(facts), len(samples))
+    start = b"FUJIFILMCCD-RAW 0201FF393101" + b"X-T1".ljust(32, b"\0") + b"0100" + bytes(20) + places
+    path.write_bytes(start.ljust(160, b"\0") + jpeg + facts + samples)
+
+
+def test_white_and_bits_follow_the_file(write_dng: WriteDng):
+    frame = raw.read(write_dng("a.dng", noise((40, 60), low=60, high=700), black=60, white=1023))
+    assert (frame.white, frame.bits) == (1023, 10)
+
+
+def test_a_bright_frame_saturates_at_its_brightest_site(write_dng: WriteDng):
+    mosaic = noise((40, 60), low=60, high=700)
+    mosaic[7, 9] = 950
+    assert raw.read(write_dng("a.dng", mosaic, black=60, white=1023)).white == 950
+
+
+def test_a_floor_above_a_black_of_zero_is_noted(write_dng: WriteDng):
+    frame = raw.read(write_dng("a.dng", noise((40, 60), low=70, high=90), black=0, white=1023))
+    assert frame.notes == ("black level 0 in the file, yet no site reads below 70 DN: expect a grey veil",)
+
+
+def test_white_below_black_is_refused(write_dng: WriteDng):
+    path = write_dng("a.dng", noise((40, 60)), black=512, white=100)
+    assert refusal(path).startswith("white level 100 is not above black level 512")
+
+
+# --- colour ---
+
+
+def test_colour_agrees_with_libraw(write_dng: WriteDng):
+    gains = (2.1, 1.0, 1.6)
+    sensor = np.array([1500, 2500, 1800], np.uint16)[colours((80, 120))]
+    sensor += noise(sensor.shape, low=0, high=4)
+    path = write_dng("a.dng", sensor, camera_to_srgb=RED_HEAVY, daylight=(1.9, 1.0, 1.5), white_balance=gains)
+    frame = raw.read(path)
+    np.testing.assert_allclose(frame.white_balance, gains, rtol=1e-4)
+    np.testing.assert_allclose(frame.daylight, (1.9, 1.0, 1.5), rtol=1e-4)
+    np.testing.assert_allclose(frame.camera_to_srgb, RED_HEAVY, atol=1e-4)
+    np.testing.assert_allclose(frame.camera_to_srgb.sum(1), 1, atol=1e-5)
+
+    light = (np.array([1501.5, 2501.5, 1801.5]) - frame.black[0, 0]) / (frame.white - frame.black[0, 0])
+    ours = frame.camera_to_srgb @ (light * frame.white_balance)
+    with rawpy.imread(str(path)) as libraw:
+        theirs = libraw.postprocess(
+            gamma=(1, 1), no_auto_bright=True, use_camera_wb=True, output_bps=16, adjust_maximum_thr=0
+        )
+    np.testing.assert_allclose(ours, theirs[20:60, 20:100].mean((0, 1)) / 65535, rtol=0.003)
+
+
+def test_a_camera_that_only_libraw_knows_gets_its_table(write_dng: WriteDng, libraw_says):
+    xyz_to_camera = np.zeros((4, 3), np.float32)
+    xyz_to_camera[:3] = np.diag([0.5, 1, 0.7]) @ np.linalg.inv(RED_HEAVY) @ np.linalg.inv(SRGB_TO_XYZ)
+    libraw_says(camera_to_srgb=np.zeros((3, 4), np.float32), xyz_to_camera=xyz_to_camera)
+    frame = raw.read(write_dng("a.dng", noise((40, 60))))
+    np.testing.assert_allclose(frame.camera_to_srgb, RED_HEAVY, atol=1e-4)
+    assert not frame.notes
+
+
+def test_missing_gains_fall_back_to_daylight(write_dng: WriteDng):
+    frame = raw.read(write_dng("a.dng", noise((40, 60)), white_balance=None, daylight=(1.9, 1, 1.5)))
+    np.testing.assert_allclose(frame.white_balance, (1.9, 1, 1.5), rtol=1e-4)
+    assert frame.notes == ("no white balance in the file: daylight assumed",)
+
+
+@pytest.mark.parametrize("gains", [(-1, 0.97, 1, 0), (2, 0, 1, 0), (2, 1, float("nan"), 1), (2000, 1, 1, 1)])
+def test_absurd_gains_fall_back_to_daylight(write_dng: WriteDng, libraw_says, gains):
+    libraw_says(camera_gains=np.array(gains, np.float32))
+    frame = raw.read(write_dng("a.dng", noise((40, 60)), daylight=(1.9, 1, 1.5)))
+    np.testing.assert_allclose(frame.white_balance, (1.9, 1, 1.5), rtol=1e-4)
+
+
+def test_a_file_without_colour_keeps_that_of_the_sensor(write_dng: WriteDng):
+    frame = raw.read(write_dng("a.dng", noise((40, 60)), white_balance=None, camera_to_srgb=None))
+    assert frame.white_balance is None and frame.daylight is None
+    np.testing.assert_array_equal(frame.camera_to_srgb, np.eye(3))
+    assert frame.notes == (
+        "no colour calibration in the file: colours are the sensor's own",
+        "no white balance in the file: unknown",
+    )
+
+
+def test_gains_without_a_matrix_are_kept(write_dng: WriteDng):
+    frame = raw.read(write_dng("a.dng", noise((40, 60)), camera_to_srgb=None))
+    np.testing.assert_allclose(frame.white_balance, (2, 1, 1.5))
+    assert frame.daylight is None
+
+
+# --- circumstances ---
+
+
+def test_exposure_and_camera_come_from_the_file(write_dng: WriteDng):
+    exposure = Exposure(seconds=1 / 10, iso=6400, aperture=5.6)
+    frame = raw.read(write_dng("a.dng", noise((40, 60)), exposure=exposure, make="Ricoh Imaging", model="GR 9"))
+    found = [frame.exposure.seconds, frame.exposure.iso, frame.exposure.aperture]
+    np.testing.assert_allclose(found, [0.1, 6400, 5.6], rtol=1e-6)
+    assert frame.camera == "Ricoh Imaging GR 9"
+
+
+def test_an_exposure_not_told_is_zero(write_dng: WriteDng, libraw_says):
+    libraw_says(seconds=float("nan"), iso=-1.0, aperture=float("inf"))
+    assert raw.read(write_dng("a.dng", noise((40, 60)))).exposure == Exposure(0, 0, 0)
+
+
+def test_what_else_had_to_be_assumed_is_noted(write_dng: WriteDng, libraw_says):
+    libraw_says(pixel_aspect=0.5, chatter="a.dng: data corrupted at 1234")
+    assert raw.read(write_dng("a.dng", noise((40, 60)))).notes == (
+        "photosites are 0.5 times as wide as high: the picture keeps the sensor's shape",
+        "LibRaw met corrupt data: look for damage in the picture",
+    )
+
+
+# --- real files ---
+
+
+def test_every_good_file_is_read_as_large_as_libraw_makes_it(shared_raw: Path):
+    for path in sorted((shared_raw / "good").iterdir()):
+        frame = raw.read(path)
+        with rawpy.imread(str(path)) as libraw:
+            assert (picture(frame) == libraw.raw_image_visible).all(), path
+            size = libraw.sizes
+            assert (frame.visible.height, frame.visible.width) == (size.iheight, size.iwidth), path
+        assert frame.camera, path
+
+
+def test_one_scene_in_four_phases_gives_one_mosaic(shared_raw: Path):
+    for phase in ("rggb", "grbg", "gbrg", "bggr"):
+        frame = raw.read(shared_raw / "good" / f"phase_{phase}.dng")
+        assert frame.cfa == "bayer"
+        assert (frame.visible.top, frame.visible.left) == divmod("rggb grbg gbrg bggr".split().index(phase), 2)
+
+
+def test_dark_frames_are_sound(shared_raw: Path):
+    for path in sorted((shared_raw / "dark").iterdir()):
+        frame = raw.read(path)
+        assert not frame.notes and abs(float(np.median(frame.mosaic)) - 60) < 30, path
+
+
+def test_every_broken_file_is_refused_in_silence(shared_raw: Path, capfd: pytest.CaptureFixture[str]):
+    for path in sorted((shared_raw / "broken").iterdir()):
+        refusal(path)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+
+from darkroom.develop import amplifier
+from darkroom.develop.amplifier import Amp
+from darkroom.errors import RawError, SettingsError
+from darkroom.frame import CELL, Exposure, Frame, Window
+
+BLACK, WHITE = 512, 16383
+PLAIN = np.ones(3, np.float32)
+
+
+def make(mosaic, *, cfa="bayer", black=BLACK, visible=None, seconds=0.1, iso=800.0):
+    blacks = np.broadcast_to(np.asarray(black, np.float32), CELL[cfa].shape)
+    return Frame(
+        mosaic=np.clip(np.rint(mosaic), 0, 65535).astype(np.uint16),
+        cfa=cfa,
+        black=blacks,
+        white=float(WHITE),
+        white_balance=None,
+        daylight=None,
+        camera_to_srgb=np.eye(3, dtype=np.float32),
+        exposure=Exposure(seconds, iso, 2.8),
+        visible=visible or Window(0, 0, *mosaic.shape),
+        orientation=1,
+        camera="Canon EOS 6D",
+        bits=14,
+    )
+
+
+def scene(mean, *, shape=(240, 360), seed=0):
+    """DN of a scene of uneven light whose mean is `mean`."""
+    light = np.random.default_rng(seed).exponential(mean, shape)
+    return BLACK + light * (WHITE - BLACK)
+
+
+@pytest.mark.parametrize(
+    "text, amp",
+    [
+        ("auto", Amp("auto", 0.5)),
+        ("auto:0.7", Amp("auto", 0.7)),
+        ("paper", Amp("paper", 0.5)),
+        ("paper:0.3", Amp("paper", 0.3)),
+        ("100", Amp("number", 100)),
+        (" 2.5 ", Amp("number", 2.5)),
+        ("ISO:409600", Amp("iso", 409600)),
+        ("exposure:10", Amp("exposure", 10)),
+        ("exposure:10s", Amp("exposure", 10)),
+        ("exposure:1/10s", Amp("exposure", 0.1)),
+        ("exposure:1/4", Amp("exposure", 0.25)),
+    ],
+)
+def test_every_spelling_of_amp_is_understood(text, amp):
+    assert amplifier.parse(text) == amp
+
+
+@pytest.mark.parametrize(
+    "text", ["", "bright", "auto:", "auto:x", "iso", "iso:", "exposure:1/0", "exposure:s", "exposure:1/2/3", "1/10"]
+)
+def test_a_misspelt_amp_is_refused_with_examples(text):
+    with pytest.raises(SettingsError, match=r"is no amplification; give auto, auto:0.7, paper, 100, iso:409600"):
+        amplifier.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["auto:5", "auto:0", "paper:-1", "0", "-3", "20000", "nan", "inf", "iso:0", "iso:nan", "exposure:-1s"]
+)
+def test_an_impossible_amp_is_refused_with_its_limits(text):
+    with pytest.raises(SettingsError, match=r"is not within .+ to .+; give auto, "):
+        amplifier.parse(text)
+
+
+def test_a_stated_ratio_is_taken_as_it_is():
+    assert amplifier.ratio(make(scene(0.001)), Amp("number", 777)) == 777
+
+
+def test_iso_and_exposure_are_measured_against_the_file():
+    frame = make(scene(0.001), seconds=0.04, iso=800)
+    assert amplifier.ratio(frame, Amp("iso", 409600)) == 512
+    assert amplifier.ratio(frame, Amp("exposure", 10)) == pytest.approx(250)
+
+
+@pytest.mark.parametrize("kind, missing", [("iso", "ISO"), ("exposure", "exposure time")])
+def test_a_file_without_exposure_data_is_refused_by_what_it_lacks(kind, missing):
+    frame = make(scene(0.001), seconds=0, iso=0)
+    with pytest.raises(RawError, match=f"^Canon EOS 6D gives no {missing}, which --amp {kind}:10 needs; give "):
+        amplifier.ratio(frame, Amp(kind, 10))
+
+
+def test_a_target_far_from_the_file_is_refused_with_the_ratio_it_means():
+    with pytest.raises(RawError, match=r"ISO 800, so --amp iso:1 is a ratio of 0.00125; choose one that makes 0.1 to"):
+        amplifier.ratio(make(scene(0.001), iso=800), Amp("iso", 1))
+
+
+def test_auto_brings_the_mean_to_a_quarter_of_m():
+    for m in (0.3, 0.5, 0.9):
+        assert amplifier.ratio(make(np.full((8, 8), BLACK + 20)), Amp("auto", m)) == pytest.approx(
+            m / 4 / (20 / (WHITE - BLACK))
+        )
+
+
+def test_paper_follows_equations_5_to_7():
+    mosaic = scene(0.02)
+    light = np.maximum((np.rint(mosaic) - BLACK) / (WHITE - BLACK), 0).clip(max=1)
+    edges = np.array([0] + [2 ** (k * 8 / 128) / 2**8 for k in range(1, 129)])
+    k = np.searchsorted(edges, light, side="left").clip(1, 128)
+    weights = 2 ** ((128 - k + 1) * 8 / 128) / 2**8
+    expected = 0.5 * weights.sum() / (light * weights).sum()
+    assert amplifier.ratio(make(np.minimum(mosaic, WHITE)), Amp("paper", 0.5)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_paper_cuts_light_at_black_and_auto_does_not():
+    noisy = BLACK + 8 + np.random.default_rng(0).normal(0, 25, (400, 400))
+    clean = np.full((400, 400), BLACK + 8)
+    auto, paper = Amp("auto", 0.5), Amp("paper", 0.5)
+    assert amplifier.ratio(make(noisy), auto) == pytest.approx(amplifier.ratio(make(clean), auto), rel=0.05)
+    assert amplifier.ratio(make(noisy), paper, 1e9) < 0.7 * amplifier.ratio(make(clean), paper, 1e9)
+
+
+def test_half_the_light_needs_twice_the_ratio():
+    once, half = (amplifier.ratio(make(scene(mean)), Amp("auto", 0.5), 1e9) for mean in (0.0006, 0.0003))
+    assert half / once == pytest.approx(2, rel=0.02)
+
+
+def test_lamps_hardly_lower_the_ratio():
+    mosaic = scene(0.001)
+    lit = mosaic.copy()
+    lit[:48, :36] = WHITE  # 2 % of the frame
+    dark, lamps = (amplifier.ratio(make(dn), Amp("auto", 0.5)) for dn in (mosaic, lit))
+    assert 0.85 < lamps / dark < 1
+    assert (scene(0.001).mean() - BLACK) / (lit.mean() - BLACK) < 0.1  # what eq. 4, the plain mean, would do to it
+
+
+def test_automatic_ratios_stay_within_one_and_the_ceiling():
+    black, bright = make(np.full((12, 12), BLACK)), make(np.full((12, 12), WHITE))
+    below = make(np.full((12, 12), BLACK - 3))
+    for amp in (Amp("auto", 0.5), Amp("paper", 0.5)):
+        assert amplifier.ratio(black, amp) == amplifier.ratio(below, amp) == 300
+        assert amplifier.ratio(black, amp, 40) == 40
+    assert amplifier.ratio(bright, Amp("auto", 0.01)) == 1
+
+
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans"])
+def test_each_site_has_its_own_black_level(cfa):
+    size = len(CELL[cfa])
+    black = BLACK + np.arange(size * size).reshape(size, size) * 3.0
+    mosaic = np.tile(black + 30, (4, 4))
+    expected = 0.125 / np.mean(30 / (WHITE - black))
+    for visible in (None, Window(1, 1, 2 * size, 3 * size), Window(size + 1, 0, size, size)):
+        frame = make(mosaic, cfa=cfa, black=black, visible=visible)
+        assert amplifier.ratio(frame, Amp("auto", 0.5)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans"])
+@pytest.mark.parametrize("top, left", [(0, 0), (1, 0), (0, 1), (5, 3)])
+def test_only_the_visible_window_counts(cfa, top, left):
+    mosaic = np.full((30, 36), WHITE)
+    mosaic[top : top + 20, left : left + 25] = BLACK + 25
+    frame = make(mosaic, cfa=cfa, visible=Window(top, left, 20, 25))
+    assert amplifier.ratio(frame, Amp("auto", 0.5)) == pytest.approx(0.125 * (WHITE - BLACK) / 25)
+    assert amplifier.clipped(frame, PLAIN, 1.5) == 0
+
+
+def test_a_large_frame_is_judged_by_some_of_its_rows(monkeypatch):
+    frame = make(scene(0.001, shape=(600, 600)))
+    whole = amplifier.ratio(frame, Amp("auto", 0.5))
+    monkeypatch.setattr(amplifier, "SAMPLES", 600 * 600 // 8)
+    assert amplifier.ratio(frame, Amp("auto", 0.5)) == pytest.approx(whole, rel=0.02)
+
+
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans"])
+def test_clipped_counts_every_site_above_one_by_its_own_colour(cfa):
+    cell, rng = CELL[cfa], np.random.default_rng(1)
+    black = BLACK + rng.integers(0, 9, cell.shape)
+    mosaic = rng.integers(400, 3000, (36, 48))
+    gains, ratio = np.array([2.0, 1.0, 1.5], np.float32), 9.0
+    window = Window(1, 2, 31, 40)
+    colour, level = np.tile(cell, (48, 48))[:36, :48], np.tile(black, (48, 48))[:36, :48]
+    bright = (mosaic - level) / (WHITE - level) * gains[colour] * ratio
+    seen = bright[window.top : window.top + window.height, window.left : window.left + window.width]
+    frame = make(mosaic, cfa=cfa, black=black, visible=window)
+    assert amplifier.clipped(frame, gains, ratio) == np.mean(seen > 1)
+
+
+def test_nothing_is_clipped_by_a_ratio_too_small_to_reach_one():
+    assert amplifier.clipped(make(np.full((8, 8), 65535)), PLAIN, 0.1) == 0
+    assert amplifier.clipped(make(np.full((8, 8), WHITE)), PLAIN, 1.0) == 0
+    assert amplifier.clipped(make(np.full((8, 8), WHITE)), PLAIN, 1.001) == 1

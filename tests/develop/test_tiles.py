@@ -1,0 +1,90 @@
+"""Tiles: nothing shows where they meet, and they keep to their memory."""
+
+import numpy as np
+import pytest
+from made import contract_for
+
+from darkroom.develop import tiles
+from darkroom.errors import ModelError, SettingsError
+
+REACH = 4
+
+
+def blur(bright: np.ndarray) -> np.ndarray:
+    """A network that sees REACH pixels around each, zero-padded as convolutions are, and doubles the size."""
+    plane = bright[0]
+    padded = np.pad(plane, REACH)
+    mean = sum(
+        padded[i : i + plane.shape[0], j : j + plane.shape[1]]
+        for i in range(2 * REACH + 1)
+        for j in range(2 * REACH + 1)
+    )
+    return np.repeat(np.repeat(mean[None] / (2 * REACH + 1) ** 2, 2, 1), 2, 2).repeat(3, 0).astype(np.float32)
+
+
+def run(image: np.ndarray, memory: int, **changes) -> np.ndarray:
+    return tiles.run(
+        blur,
+        lambda rows, cols: image[:, rows, cols],
+        size=image.shape[1:],
+        contract=contract_for("bayer", **changes),
+        memory=memory,
+        on_tile=lambda done, tiles: None,
+    )
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).random((4, 72, 88), np.float32)
+
+
+def test_tiled_equals_whole(image):
+    whole = run(image, 10**9)
+    for memory in (400_000, 200_000, 90_000):
+        difference = np.abs(run(image, memory).astype(int) - whole)
+        assert difference.max() <= 1
+
+
+def test_too_small_a_halo_seams(image):
+    whole = run(image, 10**9).astype(int)
+    assert np.abs(run(image, 90_000, halo=0) - whole).max() > 0.1 / 255 * tiles.FULL
+
+
+@pytest.mark.parametrize("memory", [60_000, 100_000, 300_000, 10**9])
+def test_every_pixel_belongs_to_one_core_and_no_tile_is_too_large(memory):
+    contract = contract_for("bayer")
+    count = np.zeros((72, 88), int)
+    for tile in tiles.plan(72, 88, contract, memory):
+        count[tile.core_rows, tile.core_cols] += 1
+        seen = (tile.seen_rows.stop - tile.seen_rows.start) * (tile.seen_cols.stop - tile.seen_cols.start)
+        assert seen * contract.pixel_bytes <= memory
+        assert tile.seen_rows.start % contract.multiple == tile.seen_cols.start % contract.multiple == 0
+    assert (count == 1).all()
+
+
+def test_the_plan_is_one_tile_when_memory_allows():
+    assert len(tiles.plan(72, 88, contract_for("bayer"), 10**9)) == 1
+
+
+def test_an_image_smaller_than_any_tile_works():
+    assert run(np.ones((4, 4, 4), np.float32), 10**6).shape == (3, 8, 8)
+
+
+def test_progress_counts_every_tile(image):
+    heard = []
+    tiles.run(
+        blur, lambda rows, cols: image[:, rows, cols], size=(72, 88), contract=contract_for("bayer"), memory=90_000,
+        on_tile=lambda done, tiles: heard.append((done, tiles)),
+    )  # fmt: skip
+    assert heard == [(i + 1, len(heard)) for i in range(len(heard))] and len(heard) > 1
+
+
+def test_a_value_that_is_not_finite_is_an_error(image):
+    image[0, 50, 50] = np.nan
+    with pytest.raises(ModelError, match="not finite in tile"):
+        run(image, 90_000)
+
+
+def test_too_little_memory_says_how_much_is_needed():
+    with pytest.raises(SettingsError, match="raise --memory"):
+        tiles.plan(72, 88, contract_for("bayer"), 1000)

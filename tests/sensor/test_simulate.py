@@ -1,0 +1,106 @@
+"""Photos turned into dark raws."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from darkroom.develop import cfa
+from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.errors import SettingsError
+from darkroom.sensor import noise, simulate
+from darkroom.sensor.simulate import Kind, Photo
+
+KINDS = [
+    Kind("bayer", "bayer4", "balanced", "camera"),
+    Kind("xtrans", "xtrans9", "balanced", "camera"),
+    Kind("bayer", "bayer4", "sensor", "srgb"),
+    Kind("bayer", "bayer3", "sensor", "srgb"),
+    Kind("xtrans", "xtrans36", "sensor", "srgb"),
+    Kind("bayer", "srgb3", "srgb", "srgb"),
+]
+SHAPES = {
+    "bayer4": (4, 48, 48),
+    "xtrans9": (9, 32, 32),
+    "bayer3": (3, 96, 96),
+    "xtrans36": (36, 16, 16),
+    "srgb3": (3, 96, 96),
+}
+
+
+def photo(height=200, width=300, seed=0) -> Photo:
+    coarse = Image.fromarray(np.random.default_rng(seed).integers(0, 255, (20, 30, 3), np.uint8))
+    picture = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    return Photo(picture, picture)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_an_example_repeats_with_its_seed_and_fits_its_reference(kind):
+    photos, known = [photo(), photo(seed=1)], [noise.camera("sonya7s2"), noise.camera("nikond850")]
+    first, second = (simulate.example(photos, known, np.random.default_rng(3), kind=kind, size=96) for _ in range(2))
+    assert (first.bright == second.bright).all() and (first.reference == second.reference).all()
+    assert first.reference.shape == (3, 96, 96) and 0 <= first.reference.min() and first.reference.max() <= 1
+    assert first.bright.shape == SHAPES[kind.packing] and first.bright.max() <= 1
+    assert kind.input == "balanced" or first.bright.min() >= 0
+    assert simulate.shown(first.bright, kind).shape == (3, 96, 96)
+
+
+@pytest.mark.parametrize("kind", KINDS[:2], ids=str)
+def test_what_is_amplified_again_is_the_reference_under_noise(kind):
+    light = np.broadcast_to(np.array([0.2, 0.4, 0.1], np.float32), (192, 192, 3))
+    sensor = noise.central(noise.camera("sonya7s2"), 1.0, 0.1)
+    gains = np.array([2, 1, 1.5], np.float32)
+    bright = simulate.expose(
+        light, gains, 50, sensor, np.random.default_rng(0), kind=kind, camera_to_srgb=np.eye(3, dtype=np.float32)
+    )
+    shown = cfa.demosaic(bright, kind.packing)
+    assert np.allclose(shown.mean(axis=(1, 2)), [0.2, 0.4, 0.1], atol=0.01)
+    assert linear_to_srgb(light).max() < 1
+
+
+def test_a_network_of_one_camera_must_undo_its_colour_and_balance():
+    kind, camera = KINDS[2], noise.camera("sonya7s2")
+    red = np.zeros((480, 480, 3), np.uint8) + np.array([200, 40, 40], np.uint8)
+    made = simulate.central(Photo(red, red), camera, 100, 0, kind=kind, size=96)
+    assert np.allclose(made.reference.mean((1, 2)), np.array([200, 40, 40]) / 255, atol=1e-3)
+    seen = made.bright.mean((1, 2))[[0, 1, 2]]
+    wanted = simulate.from_srgb(srgb_to_linear(red[:1, :1] / 255).astype(np.float32), camera)[0, 0]
+    (low, high), _ = camera.white_balance
+    assert wanted[0] / high * 0.9 <= seen[0] <= wanted[0] / low * 1.1
+    assert seen[1] == pytest.approx(wanted[1], rel=0.2)
+
+
+def test_a_reference_with_a_look_is_cut_where_its_picture_is():
+    picture = photo().picture
+    looked = Photo(picture, 255 - picture)
+    kind = KINDS[0]
+    made = simulate.central(looked, noise.camera("sonya7s2"), 1, 0, kind=kind, size=96)
+    plain = simulate.central(photo(), noise.camera("sonya7s2"), 1, 0, kind=kind, size=96)
+    assert np.allclose(made.reference, 1 - plain.reference, atol=1e-6) and (made.bright == plain.bright).all()
+    drawn = [
+        simulate.example([looked], [noise.camera("sonya7s2")], np.random.default_rng(i), kind=kind, size=96)
+        for i in range(4)
+    ]
+    for example in drawn:
+        short, reference = simulate.shown(example.bright, kind), example.reference
+        assert np.corrcoef(short.mean(0).ravel(), reference.mean(0).ravel())[0, 1] < 0
+
+
+def test_validation_examples_depend_on_nothing_but_their_photo_and_number():
+    made = [simulate.central(photo(), noise.camera("canon70d"), 250, 7, kind=KINDS[0], size=96) for _ in range(2)]
+    assert (made[0].bright == made[1].bright).all()
+
+
+def test_photos_too_small_for_a_crop_are_refused():
+    with pytest.raises(SettingsError, match="too small for crops of 480"):
+        simulate.example([photo()], [noise.camera("nikond850")], np.random.default_rng(0), kind=KINDS[0], size=480)
+    with pytest.raises(SettingsError, match="too small to validate on 480"):
+        simulate.central(photo(), noise.camera("nikond850"), 100, 0, kind=KINDS[0], size=480)
+
+
+@pytest.mark.parametrize(
+    ("kind", "multiple", "sites"),
+    [(KINDS[0], 8, 16), (KINDS[1], 16, 48), (KINDS[1], 8, 24), (KINDS[4], 16, 96)],
+    ids=str,
+)
+def test_crops_hold_whole_cells_and_whole_multiples(kind, multiple, sites):
+    assert simulate.sites_multiple(kind, multiple) == sites

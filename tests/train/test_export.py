@@ -1,0 +1,306 @@
+"""Export: the file computes what torch does, promises what tiles need, and can be trained on."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+from torch.nn import functional as F
+
+from darkroom.develop import model, pipeline, tiles
+from darkroom.develop.contract import PLANES
+from darkroom.errors import ModelError, SettingsError
+from darkroom.sensor.simulate import Example
+from darkroom.train import export, networks, reach
+
+SMALL = {
+    "compact": {"width": 4, "depth": (1, 1, 1)},
+    "red": {"depths": (1, 1, 1)},
+    "unet": {"width": 4, "levels": 3},
+    "can": {"width": 4},
+}
+
+
+class Tiny(nn.Module):
+    """Convolutions, dilated as told, between a first and a last; reach: the sum of all dilations."""
+
+    multiples = {"bayer4": 2}
+
+    def __init__(self, *dilations: int, far: float = 1.0) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(4, 4 if i else 12, 3, padding=d, dilation=d) for i, d in reversed(list(enumerate(dilations)))
+        )
+        with torch.no_grad():
+            for layer in self.layers:
+                layer.weight.copy_(torch.randn(layer.weight.shape, generator=rng) / 6)
+                layer.bias.fill_(0.1)
+                if layer.dilation[0] > 2:  # what lies far counts for little
+                    rest = layer.weight[..., 1, 1].clone()
+                    layer.weight.mul_(far)
+                    layer.weight[..., 1, 1] = rest
+
+    def forward(self, x):
+        for layer in self.layers[:-1]:
+            x = F.leaky_relu(layer(x), 0.2)
+        return torch.sigmoid(F.pixel_shuffle(self.layers[-1](x), 2))
+
+
+class Mean(Tiny):
+    """Sees the whole picture at once."""
+
+    def forward(self, x):
+        return super().forward(x + x.mean((2, 3), keepdim=True))
+
+
+class Fickle(Tiny):
+    """Computes something else at another size, which no trace can hold."""
+
+    def forward(self, x):
+        return super().forward(x) * (1 if x.shape[2] == 4 * self.multiples["bayer4"] else 0.5)
+
+
+def facts_for(packing="bayer4", **changes) -> export.Facts:
+    picture = packing == "srgb3"
+    facts = export.Facts(
+        name="night", version=3, packing=packing, input="srgb" if picture else "balanced",
+        output="srgb" if picture else "camera", max_ratio=250.0, training="two steps", licence="MIT",
+        recipe='about = "a test"\n',
+    )  # fmt: skip
+    return replace(facts, **changes)
+
+
+def metadata(file) -> dict[str, str]:
+    return {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+
+
+def examples(count=3, side=32) -> list[Example]:
+    rng = np.random.default_rng(1)
+    brights = rng.random((count, 4, side, side), np.float32)
+    return [Example(bright, rng.random((3, 2 * side, 2 * side), np.float32)) for bright in brights]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    export.export(Tiny(1, 2, 1, 1, 2, 1), tmp_path / "night.onnx", facts_for())
+    return tmp_path / "night.onnx"
+
+
+@pytest.mark.parametrize(
+    ("kind", "packing"),
+    [
+        *((kind, packing) for kind in ("compact", "red") for packing in ("bayer4", "xtrans9")),
+        *(("unet", packing) for packing in PLANES),
+        ("can", "bayer4"),
+        ("can", "srgb3"),
+    ],
+)
+def test_onnx_equals_torch_and_carries_its_contract_and_recipe(kind, packing, tmp_path):
+    torch.manual_seed(0)
+    network = networks.build(kind, packing, SMALL[kind]).train()
+    bright = reach.scenes(packing, "srgb" if packing == "srgb3" else "balanced", 80, 48)
+    promise = export.export(network, tmp_path / "n.onnx", facts_for(packing))
+    assert network.training, "the network itself stays as it was"
+    loaded = model.load(tmp_path / "n.onnx", device="cpu")
+    with torch.inference_mode():
+        wanted = network.eval()(bright).numpy()
+    assert all(np.abs(loaded.run(b) - w).max() <= export.TOLERANCE for b, w in zip(bright.numpy(), wanted, strict=True))
+    assert loaded.contract == promise
+    assert (promise.name, promise.version, promise.max_ratio, promise.packing) == ("night", 3, 250, packing)
+    assert promise.halo % promise.multiple == 0 and promise.pixel_bytes > 30
+    assert metadata(tmp_path / "n.onnx")[export.RECIPE] == 'about = "a test"\n'
+    assert [file.name for file in tmp_path.iterdir()] == ["n.onnx"]
+
+
+def test_a_file_without_a_recipe_says_nothing_of_one(tmp_path):
+    export.export(Tiny(1, 1), tmp_path / "n.onnx", facts_for(recipe=""))
+    assert metadata(tmp_path / "n.onnx").keys() == {"darkroom"}
+
+
+@pytest.mark.parametrize("dilations", [(1,), (1, 2, 5), (7, 1)])
+def test_reach_is_what_the_convolutions_add_up_to(dilations):
+    found = reach.halo(Tiny(*dilations), "bayer4", "balanced", 2)
+    assert found == reach.up(sum(dilations), 2)
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(3, 24), (5, 96)])
+def test_reach_of_a_pooling_network_is_that_of_cores_on_its_multiples(levels, expected):
+    torch.manual_seed(0)
+    network = networks.build("unet", "bayer4", {"width": 1, "levels": levels}).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_().add_(0.01)  # so that what is seen is felt
+    network.train()  # without the clamp
+    assert reach.halo(network, "bayer4", "sensor", network.multiples["bayer4"]) == expected
+
+
+def test_what_is_seen_but_not_felt_needs_no_halo():
+    felt, unfelt = Tiny(1, 12, 1), Tiny(1, 12, 1, far=1e-6)
+    assert reach.halo(felt, "bayer4", "balanced", 2) == 14
+    assert reach.halo(unfelt, "bayer4", "balanced", 2) == 2
+
+
+def test_the_halo_is_the_same_every_time():
+    network = Tiny(1, 2, 4)
+    torch.manual_seed(1)
+    first = reach.halo(network, "bayer4", "balanced", 2)
+    torch.manual_seed(2)
+    assert reach.halo(network, "bayer4", "balanced", 2) == first
+
+
+def test_tiles_with_the_measured_halo_equal_the_whole_and_with_less_seam(tiny):
+    loaded = model.load(tiny, device="cpu")
+    image = reach.scenes("bayer4", "balanced", 96, 128)[0].numpy()
+
+    def run(memory, **changes):
+        return tiles.run(
+            loaded.run, lambda rows, cols: image[:, rows, cols], size=image.shape[1:], memory=memory,
+            contract=replace(loaded.contract, **changes), on_tile=lambda done, tiles: None,
+        ).astype(int)  # fmt: skip
+
+    small = loaded.contract.pixel_bytes * 48 * 48
+    whole = run(10**9)
+    assert np.abs(run(small) - whole).max() <= reach.SEAM * tiles.FULL
+    assert np.abs(run(small, halo=0) - whole).max() > reach.SEAM * tiles.FULL
+
+
+def test_a_network_that_sees_everything_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="reach is beyond 1024 packed pixels; it cannot be run in tiles"):
+        export.export(Mean(1, 1), tmp_path / "n.onnx", facts_for())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_differs_from_torch_is_not_kept(tmp_path):
+    with pytest.raises(ModelError, match="ONNX differs from torch by 0.*wanted at most 0.0001; do not use it"):
+        export.export(Fickle(1, 1), tmp_path / "n.onnx", facts_for())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_weights_come_back_as_they_went(kind, tmp_path):
+    torch.manual_seed(0)
+    network = networks.build(kind, "bayer4", SMALL[kind])
+    export.export(network, tmp_path / "n.onnx", facts_for())
+    other = networks.build(kind, "bayer4", SMALL[kind])
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    export.load_weights(other, [tmp_path / "n.onnx"])
+    bright = torch.rand(1, 4, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(network.eval()(bright), other.eval()(bright), atol=1e-5)
+
+
+def test_the_file_holds_every_tensor_even_equal_ones(tmp_path):
+    network = Tiny(1, 1, 1)
+    export.export(network, tmp_path / "n.onnx", facts_for())
+    held = {w.name: numpy_helper.to_array(w) for w in onnx.load(tmp_path / "n.onnx").graph.initializer}
+    assert held.keys() >= network.state_dict().keys()
+    assert export.load_weights(Tiny(1, 1, 1), [tmp_path / "n.onnx"]) == len(network.state_dict())
+
+
+def test_a_network_of_another_shape_takes_what_fits(tiny):
+    assert export.load_weights(Tiny(1, 2, 1, 1), [tiny]) == 6
+
+
+def test_of_several_files_the_mean_is_taken_of_what_fits(tmp_path):
+    first, second, deeper = Tiny(1, 1, 1), Tiny(1, 1, 1), Tiny(1, 2, 1, 1)
+    with torch.no_grad():
+        second.layers[0].weight.mul_(2)
+        second.layers[2].bias.add_(1)
+        deeper.layers[0].weight.mul_(-6)
+    files = [tmp_path / f"{name}.onnx" for name in "abc"]
+    for network, file in zip((first, second, deeper), files, strict=True):
+        export.export(network, file, facts_for())
+    other = Tiny(1, 1, 1)
+    export.load_weights(other, files)
+    assert torch.allclose(other.layers[0].weight, (first.layers[0].weight * 3 + deeper.layers[0].weight) / 3)
+    assert torch.allclose(other.layers[2].bias, first.layers[2].bias + 0.5), "the third has a larger layer there"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such file"), (b"not a network", "is no ONNX file"), ("other", "none of its weights fit this network")],
+)
+def test_files_without_fitting_weights_are_refused(content, message, tmp_path):
+    file = tmp_path / "n.onnx"
+    if content == "other":
+        export.export(Tiny(1), file, facts_for())
+    elif content:
+        file.write_bytes(content)
+    with pytest.raises(ModelError, match=f"n.onnx: {message}"):
+        export.load_weights(networks.build("can", "bayer4", {"width": 3}), [file])
+
+
+def test_half_is_half_as_large_and_loses_next_to_nothing(tmp_path):
+    torch.manual_seed(0)
+    file = tmp_path / "night.onnx"
+    export.export(networks.build("unet", "bayer4", {"width": 8, "levels": 3}), file, facts_for())
+    variant = export.half(file)
+    contract, promise = (model.load(path, device="cpu").contract for path in (variant, file))
+    assert variant == tmp_path / "night-fp16.onnx" and variant.stat().st_size < 0.7 * file.stat().st_size
+    assert contract == replace(promise, name="night-fp16", training="two steps; in 16-bit floats")
+    assert metadata(variant)[export.RECIPE] == metadata(file)[export.RECIPE]
+    assert 0 < abs(export.loss_of(variant, file, examples())) < 0.01
+
+
+def test_quantised_has_inner_convolutions_in_8_bits(tiny):
+    brights = [example.bright for example in examples()]
+    variant = export.quantised(tiny, brights)
+    loaded, whole = (model.load(path, device="cpu") for path in (variant, tiny))
+    assert loaded.contract == replace(
+        whole.contract, name="night-int8", training="two steps; 3 of its convolutions in 8 bits"
+    )
+    weights = [numpy_helper.to_array(w) for w in onnx.load(variant).graph.initializer]
+    assert sum(w.dtype == np.int8 and w.ndim == 4 for w in weights) == 3, "a quarter of four is spared"
+    worst = max(np.abs(loaded.run(bright) - whole.run(bright)).max() for bright in brights)
+    assert 0 < worst < 0.02
+    assert sorted(file.name for file in tiny.parent.iterdir()) == ["night-int8.onnx", "night.onnx"]
+
+
+def test_what_8_bits_harm_most_keeps_32(tmp_path):
+    network = Tiny(*[1] * 10)
+    with torch.no_grad():
+        network.layers[4].bias[0] = 50  # leaves the other channels few of the 256 levels
+        network.layers[5].weight[:, 0] = 0
+    export.export(network, tmp_path / "night.onnx", facts_for())
+    graph = onnx.load(export.quantised(tmp_path / "night.onnx", [example.bright for example in examples()])).graph
+    spared = {weight.name for weight in graph.initializer} & {f"layers.{i}.weight" for i in range(1, 9)}
+    assert spared == {"layers.4.weight", "layers.5.weight"}
+
+
+def test_a_variant_develops_a_photo(tiny, write_dng):
+    photo = write_dng("dark.dng", np.random.default_rng(0).integers(500, 700, (96, 128), np.uint16))
+    settings = pipeline.Settings()
+    plain, small = (
+        pipeline.develop(photo, model.load(file, device="cpu"), settings).picture.astype(int)
+        for file in (tiny, export.quantised(tiny, [example.bright for example in examples()]))
+    )
+    assert plain.shape == (96, 128, 3) and 0 < np.abs(plain - small).max() < 30
+
+
+def test_loss_is_in_db_of_psnr(tiny):
+    loaded = model.load(tiny, device="cpu")
+    rng = np.random.default_rng(0)
+    made = [Example(e.bright, loaded.run(e.bright) + rng.choice([-0.01, 0.01], (3, 64, 64))) for e in examples()]
+    worse = Tiny(1, 2, 1, 1, 2, 1)
+    with torch.no_grad():
+        worse.layers[-1].bias.add_(0.2)
+    export.export(worse, tiny.with_name("worse.onnx"), facts_for())
+    off = [float(np.mean((model.load(tiny.with_name("worse.onnx")).run(e.bright) - e.reference) ** 2)) for e in made]
+    assert export.loss_of(tiny, tiny, made) == 0
+    assert export.loss_of(tiny.with_name("worse.onnx"), tiny, made) == pytest.approx(
+        40 + 10 * np.mean(np.log10(off)), abs=1e-3
+    )
+
+
+def test_quantising_needs_brights_and_something_to_quantise(tiny, tmp_path):
+    with pytest.raises(SettingsError, match="nothing to calibrate its 8 bits on; give some brights"):
+        export.quantised(tiny, [])
+    export.export(Tiny(1, 1), tmp_path / "two.onnx", facts_for())
+    with pytest.raises(SettingsError, match="two.onnx: has no convolution between its first and its last"):
+        export.quantised(tmp_path / "two.onnx", [example.bright for example in examples()])

@@ -1,0 +1,183 @@
+"""The loop: what is trained is what is run, and what was begun goes on as if unbroken."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from darkroom.develop import model
+from darkroom.errors import DarkroomError, SettingsError
+from darkroom.sensor import noise
+from darkroom.train import data, export, loop, networks
+from darkroom.train.cache import Cache
+from darkroom.train.recipe import Recipe, Stage
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        coarse = Image.fromarray(rng.integers(0, 255, (30, 30, 3), np.uint8))
+        coarse.resize((400, 400), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Cache:
+    return Cache(tmp_path_factory.mktemp("cache"))
+
+
+def recipe_for(*stages: Stage, **changes) -> Recipe:
+    made = Recipe(
+        name="tiny",
+        about="a test",
+        network="compact",
+        camera="sonya7s2",
+        arguments={"width": 8, "depth": [1, 1, 1]},
+        clip=0.5,
+        stages=stages or (Stage(steps=4, batch=1, crop=48),),
+    )
+    return replace(made, **changes)
+
+
+def train(plan: Recipe, photos: Path, cache: Cache, run: Path, *, hear=None, **options):
+    material = data.gather(
+        plan,
+        data.Sources(photos=photos, validation=photos),
+        [noise.camera("sonya7s2")],
+        cache,
+        sensor="bayer",
+        tell=lambda line: None,
+    )
+    heard = []
+    file = loop.train(plan, material, run, loop.Options(**({"every": 2} | options)), hear or heard.append)
+    return file, heard
+
+
+def log_of(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "log.csv").read_text().splitlines()))
+
+
+def numbers_of(run: Path) -> list[tuple[str, ...]]:
+    """The log without the time, which differs."""
+    return [tuple(value for name, value in row.items() if name != "cpu_hours") for row in log_of(run)]
+
+
+def test_a_run_trains_exports_logs_and_shows(photos, cache, tmp_path):
+    file, heard = train(recipe_for(), photos, cache, tmp_path / "run")
+    contract = model.load(file, device="cpu").contract
+    assert contract.training.startswith("compact on 2 photos") and contract.max_ratio == 300
+    assert [p.step for p in heard] == [2, 4] and heard[-1].share == 1 and heard[-1].cpu_hours > 0
+    rows = log_of(tmp_path / "run")
+    assert [row["step"] for row in rows] == ["2", "4"] and float(rows[-1]["psnr"]) > 5
+    last = tmp_path / "run" / "last" / file.name
+    assert "; 4 steps of " in model.load(last, device="cpu").contract.training
+    assert 'network = "compact"' in (tmp_path / "run" / "recipe.toml").read_text()
+    assert (tmp_path / "run" / "samples" / "step-000002.png").exists()
+    assert "data:image" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(photos, cache, tmp_path):
+    plan = recipe_for(Stage(steps=2, batch=2, crop=48), Stage(steps=4, batch=1, crop=64, loss={"l2": 1.0}))
+    train(plan, photos, cache, tmp_path / "whole", every=1)
+    for broken_at in (1, 3, 5):  # in either stage and between them
+
+        def interrupt(progress: loop.Progress, at: int = broken_at) -> None:
+            if progress.step == at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            train(plan, photos, cache, tmp_path / "parts", every=1, hear=interrupt)
+    train(plan, photos, cache, tmp_path / "parts", every=1)
+    assert numbers_of(tmp_path / "whole") == numbers_of(tmp_path / "parts")
+
+
+def test_an_interrupted_run_is_saved_where_it_was(photos, cache, tmp_path):
+    def interrupt(progress: loop.Progress) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe_for(Stage(steps=90, batch=1, crop=48)), photos, cache, tmp_path / "run", hear=interrupt, every=3)
+    assert json.loads((tmp_path / "run" / "checkpoint.json").read_text())["step"] == 4
+
+
+def test_cpu_minutes_can_stand_in_for_steps(photos, cache, tmp_path):
+    plan = recipe_for(Stage(steps=10**6, batch=1, crop=48))
+    _, heard = train(plan, photos, cache, tmp_path / "run", minutes=0.02, every=10**6)
+    assert heard[-1].share >= 1 and heard[-1].cpu_hours < 0.02 and heard[-1].psnr is not None
+
+
+def test_only_the_last_blocks_change_when_the_others_are_frozen(photos, cache, tmp_path):
+    plan = recipe_for(Stage(steps=1, batch=1, crop=48), Stage(steps=3, batch=1, crop=48, last_blocks=1))
+    train(recipe_for(plan.stages[0]), photos, cache, tmp_path / "first")
+    train(plan, photos, cache, tmp_path / "both")
+    weights = []
+    for run in ("first", "both"):
+        network = networks.build("compact", "bayer4", plan.arguments)
+        with safe_open(tmp_path / run / "checkpoint.safetensors", "pt") as opened:
+            network.load_state_dict({k[8:]: opened.get_tensor(k) for k in opened.keys() if k.startswith("weights.")})
+        weights.append([[p.detach().clone() for p in block.parameters()] for block in network.blocks()])
+    same = [all((a == b).all() for a, b in zip(*pair, strict=True)) for pair in zip(*weights, strict=True)]
+    assert all(same[:-1]) and not same[-1]
+
+
+def test_starting_from_an_onnx_takes_its_weights(photos, cache, tmp_path):
+    file, _ = train(recipe_for(), photos, cache, tmp_path / "first")
+    other, _ = train(recipe_for(Stage(steps=1, batch=1, crop=48)), photos, cache, tmp_path / "second", init=(file,))
+    assert "started from tiny.onnx" in model.load(other, device="cpu").contract.training
+    network = networks.build("compact", "bayer4", recipe_for().arguments)
+    assert export.load_weights(network, [file]) >= len(network.state_dict())
+
+
+def test_a_run_keeps_its_recipe_but_may_be_longer(photos, cache, tmp_path):
+    train(recipe_for(Stage(steps=2, batch=1, crop=48)), photos, cache, tmp_path / "run")
+    train(recipe_for(Stage(steps=3, batch=1, crop=48)), photos, cache, tmp_path / "run")
+    assert log_of(tmp_path / "run")[-1]["step"] == "3"
+    with pytest.raises(SettingsError, match="follows another recipe; choose another folder"):
+        train(recipe_for(Stage(steps=3, batch=2, crop=48)), photos, cache, tmp_path / "run")
+
+
+def test_a_crop_that_does_not_fit_is_refused(photos, cache, tmp_path):
+    with pytest.raises(SettingsError, match="crop 50: must be a multiple of 16"):
+        train(recipe_for(Stage(steps=1, crop=50)), photos, cache, tmp_path / "run")
+    with pytest.raises(SettingsError, match="crop 64: the loss ms_ssim needs 1.* at least"):
+        train(recipe_for(Stage(steps=1, crop=64, loss={"ms_ssim": 1.0})), photos, cache, tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_keeps_the_checkpoint_before(photos, cache, tmp_path):
+    with pytest.raises(DarkroomError, match="no longer finite at step .*start again with a lower learning rate"):
+        plan = recipe_for(Stage(steps=60, batch=1, crop=48, learning_rate=1e30), clip=0.0)
+        train(plan, photos, cache, tmp_path / "run", every=1)
+    state = json.loads((tmp_path / "run" / "checkpoint.json").read_text())
+    assert 1 <= state["step"] < 60
+    with safe_open(tmp_path / "run" / "checkpoint.safetensors", "pt") as opened:
+        assert json.loads(opened.metadata()["state"]) == state
+
+
+def test_two_processes_learn_what_one_does(photos, tmp_path):
+    for run, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--nproc-per-node", "2"])):
+        done = subprocess.run(
+            [
+                sys.executable, *launcher, "-m", "darkroom", "train", "--camera", "sonya7s2", "--photos", photos,
+                "--validation", photos, "--steps", "3", "--batch", "2", "--crop", "48", "--loss", "l1=1",
+                "--threads", "1", "--every", "1", "--cache", tmp_path / "cache", "-o", tmp_path / run,
+            ],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = (log_of(tmp_path / run) for run in ("one", "two"))
+    assert [row["step"] for row in two] == ["1", "2", "3"]
+    for alone, shared in zip(one, two, strict=True):
+        assert float(shared["psnr"]) == pytest.approx(float(alone["psnr"]), abs=0.05)

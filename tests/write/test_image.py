@@ -1,0 +1,369 @@
+import errno
+import io
+import os
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms, JpegImagePlugin
+
+from darkroom.errors import OutputError, SettingsError
+from darkroom.write import image
+
+FORMATS = [".png", ".tif", ".jpg"]
+DEPTHS = [(".png", np.uint8), (".png", np.uint16), (".tif", np.uint8), (".TIFF", np.uint16), (".tif", np.float32)]
+MAKE, ORIENTATION, EXIF_IFD, GPS_IFD, LENS = 271, 274, 34665, 34853, 42036
+
+
+def picture(height: int = 37, width: int = 53, dtype: type = np.uint8) -> np.ndarray:
+    """A photo-like ramp with noise, whose samples use all bits."""
+    chance = np.random.default_rng(0)
+    ramp = np.linspace(0, 0.9, height * width * 3).reshape(height, width, 3)
+    ramp += chance.uniform(0, 0.1, ramp.shape)
+    return ramp.astype(np.float32) if dtype == np.float32 else (ramp * np.iinfo(dtype).max).astype(dtype)
+
+
+def exif_block() -> bytes:
+    """A block with a camera, a lens and a place; of odd length, which TIFF has to pad."""
+    told = Image.Exif()
+    told.endian = "<"
+    told[MAKE], told[ORIENTATION] = "Nikon", 1
+    told._ifds = {EXIF_IFD: {LENS: "35 mm f/1.8 S"}, GPS_IFD: {1: "N", 2: (55.0, 40.0, 30.5)}}
+    data = told.tobytes().removeprefix(b"Exif\0\0")
+    return data + bytes(1 - len(data) % 2)
+
+
+def write(values: np.ndarray, path: Path, *, exif: bytes = b"", overwrite: bool = False) -> bytes:
+    image.write(values, path, exif=exif, overwrite=overwrite)
+    return path.read_bytes()
+
+
+def chunks(png: bytes) -> list[tuple[bytes, bytes]]:
+    """The chunks of a PNG, their checksums tested."""
+    found, at = [], 8
+    while at < len(png):
+        length = int.from_bytes(png[at : at + 4])
+        kind, data = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        assert zlib.crc32(kind + data) == int.from_bytes(png[at + 8 + length : at + 12 + length])
+        found.append((kind, data))
+        at += 12 + length
+    return found
+
+
+def decode(data: bytes, suffix: str) -> np.ndarray:
+    return imagecodecs.png_decode(data) if suffix == ".png" else tifffile.imread(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), DEPTHS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (37, 53)])
+def test_a_picture_reads_back_exactly(tmp_path, suffix, dtype, shape):
+    values = picture(*shape, dtype)
+    found = decode(write(values, tmp_path / f"photo{suffix}"), suffix)
+    assert found.dtype == dtype
+    assert np.array_equal(found.reshape(values.shape), values)
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), DEPTHS)
+@pytest.mark.parametrize("band", [1, 1000, 5000])
+def test_no_band_shows_in_the_file(tmp_path, monkeypatch, suffix, dtype, band):
+    monkeypatch.setattr(image, "_BAND", band)
+    values = picture(dtype=dtype)
+    assert np.array_equal(decode(write(values, tmp_path / f"photo{suffix}"), suffix), values)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_turned_view_is_written_as_it_looks(tmp_path, suffix):
+    values = picture(dtype=np.uint16).transpose(1, 0, 2)[::-1]
+    assert np.array_equal(decode(write(values, tmp_path / f"photo{suffix}"), suffix), values)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_other_readers_agree_on_8_bits(tmp_path, suffix):
+    write(picture(), tmp_path / f"photo{suffix}")
+    with Image.open(tmp_path / f"photo{suffix}") as found:
+        assert np.array_equal(np.asarray(found), picture())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_libtiff_agrees_on_every_depth(tmp_path, dtype):
+    values = picture(dtype=dtype)
+    assert np.array_equal(imagecodecs.tiff_decode(write(values, tmp_path / "photo.tif")), values)
+
+
+def test_a_png_inflates_to_the_checksum_it_states(tmp_path, monkeypatch):
+    monkeypatch.setattr(image, "_BAND", 1000)
+    stream = b"".join(data for kind, data in chunks(write(picture(), tmp_path / "photo.png")) if kind == b"IDAT")
+    assert len(zlib.decompress(stream)) == 37 * (1 + 3 * 53)
+
+
+def test_flat_and_noisy_pictures_take_little_more_than_libpng_needs(tmp_path):
+    for values in (picture(200, 300), np.zeros((200, 300, 3), np.uint8)):
+        size = len(write(values, tmp_path / "photo.png", overwrite=True))
+        assert size < 1.1 * len(imagecodecs.png_encode(values, 1)) + 1000
+
+
+def test_a_jpeg_is_near_and_keeps_its_colour_samples(tmp_path):
+    values = np.repeat(np.repeat(picture(8, 8), 16, 0), 16, 1)
+    write(values, tmp_path / "photo.jpg")
+    with Image.open(tmp_path / "photo.jpg") as found:
+        assert JpegImagePlugin.get_sampling(found) == 0  # 4:4:4
+        assert np.abs(np.asarray(found).astype(int) - values).max() < 12
+
+
+def test_a_jpeg_of_a_turned_view_is_turned(tmp_path):
+    values = np.repeat(np.repeat(picture(8, 5), 16, 0), 16, 1).transpose(1, 0, 2)
+    write(values, tmp_path / "photo.jpeg")
+    with Image.open(tmp_path / "photo.jpeg") as found:
+        assert np.abs(np.asarray(found).astype(int) - values).max() < 12
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_carries_the_srgb_profile(tmp_path, suffix):
+    write(picture(), tmp_path / f"photo{suffix}", exif=exif_block())
+    with Image.open(tmp_path / f"photo{suffix}") as found:
+        assert found.info["icc_profile"] == image.SRGB_PROFILE
+
+
+def test_the_profile_is_srgb(tmp_path):
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.SRGB_PROFILE))
+    values = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    known = ImageCms.createProfile("sRGB")
+    assert np.array_equal(ImageCms.profileToProfile(values, profile, known), values)
+    assert np.array_equal(ImageCms.profileToProfile(values, known, profile), values)
+    assert ImageCms.getProfileDescription(profile).strip() == "sRGB"
+    assert sum(np.array(list(image._PRIMARIES.values()))).tolist() == list(image._D50)
+
+
+def test_a_png_states_its_colour_once_and_before_the_samples(tmp_path):
+    kinds = [kind for kind, _ in chunks(write(picture(), tmp_path / "photo.png", exif=exif_block()))]
+    assert kinds[:4] == [b"IHDR", b"iCCP", b"eXIf", b"IDAT"]
+    assert b"sRGB" not in kinds
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_carries_the_exif(tmp_path, suffix):
+    write(picture(), tmp_path / f"photo{suffix}", exif=exif_block())
+    with Image.open(tmp_path / f"photo{suffix}") as found:
+        told = found.getexif()
+        assert told[MAKE] == "Nikon"
+        assert told[ORIENTATION] == 1
+        assert told.get_ifd(EXIF_IFD)[LENS] == "35 mm f/1.8 S"
+        assert told.get_ifd(GPS_IFD)[2] == (55.0, 40.0, 30.5)
+
+
+def test_tifffile_reads_the_nested_directories(tmp_path):
+    write(picture(dtype=np.uint16), tmp_path / "photo.tif", exif=exif_block())
+    with tifffile.TiffFile(tmp_path / "photo.tif") as found:
+        tags = found.pages[0].tags
+        assert tags["ExifTag"].value["LensModel"] == "35 mm f/1.8 S"
+        assert tags["GPSTag"].value["GPSLatitudeRef"] == "N"
+        assert [tag.code for tag in tags] == sorted(tag.code for tag in tags)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_picture_without_exif_has_none(tmp_path, suffix):
+    write(picture(), tmp_path / f"photo{suffix}")
+    with Image.open(tmp_path / f"photo{suffix}") as found:
+        assert MAKE not in found.getexif()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_same_picture_gives_the_same_file(tmp_path, suffix):
+    first, second = (write(picture(), tmp_path / f"{name}{suffix}", exif=exif_block()) for name in "ab")
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "message"),
+    [
+        ("photo.bmp", np.uint8, 'photo.bmp: cannot write ".bmp"; name it .png, .tif or .jpg'),
+        ("photo", np.uint8, 'photo: cannot write ""; name it .png, .tif or .jpg'),
+        ("photo.jpg", np.uint16, "photo.jpg: .jpg holds 8 bits, not 16; ask for 8 bits, or name it .tif"),
+        ("photo.PNG", np.float32, "photo.PNG: .PNG holds 8 or 16 bits, not 32; ask for 8 or 16 bits, or name it .tif"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_picture_is_refused(tmp_path, name, dtype, message):
+    with pytest.raises(SettingsError) as refused:
+        write(picture(dtype=dtype), tmp_path / name)
+    assert str(refused.value) == message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_already_there_is_left_alone(tmp_path, suffix):
+    path = tmp_path / f"photo{suffix}"
+    path.write_text("mine")
+    with pytest.raises(OutputError) as refused:
+        write(picture(), path)
+    assert str(refused.value) == f"photo{suffix}: already exists; pass --on-conflict overwrite, or unique"
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_already_there_is_replaced_when_told(tmp_path):
+    (tmp_path / "photo.png").write_text("mine")
+    assert np.array_equal(imagecodecs.png_decode(write(picture(), tmp_path / "photo.png", overwrite=True)), picture())
+
+
+def test_a_link_that_leads_nowhere_counts_as_there(tmp_path):
+    (tmp_path / "photo.png").symlink_to("gone")
+    with pytest.raises(OutputError, match="already exists"):
+        write(picture(), tmp_path / "photo.png")
+
+
+def test_only_the_picture_is_left_in_the_folder(tmp_path):
+    for overwrite in (False, True):
+        write(picture(), tmp_path / "photo.png", overwrite=overwrite)
+        assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path, monkeypatch, hard_links):
+    path = tmp_path / "photo.png"
+    monkeypatch.setattr(os, "fsync", lambda _: path.write_text("theirs"))
+    if not hard_links:
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    with pytest.raises(OutputError, match="already exists"):
+        image.write(picture(), path, exif=b"", overwrite=False)
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_writers_at_the_same_time_one_wins_and_its_file_is_whole(tmp_path):
+    path, refused = tmp_path / "photo.png", []
+
+    def develop(level: int):
+        try:
+            image.write(np.full((200, 300, 3), level, np.uint8), path, exif=b"", overwrite=False)
+        except OutputError:
+            refused.append(level)
+
+    writers = [threading.Thread(target=develop, args=(level,)) for level in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(refused) == 5
+    (winner,) = set(range(6)) - set(refused)
+    assert (imagecodecs.png_decode(path.read_bytes()) == winner).all()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def failing(code: int):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def test_a_disk_without_hard_links_takes_the_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    assert np.array_equal(imagecodecs.png_decode(write(picture(), tmp_path / "photo.png")), picture())
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+def test_a_name_taken_but_not_filled_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    monkeypatch.setattr(os, "replace", failing(errno.EIO))
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(picture(), tmp_path / "photo.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "no space left on the disk; free some and run again"),
+        (errno.EACCES, "the folder {folder} may not be written to; choose another"),
+        (errno.EROFS, "the folder {folder} may not be written to; choose another"),
+        (errno.EIO, "cannot be written (input/output error); check the disk"),
+    ],
+)
+def test_a_disk_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, suffix, code, message):
+    path = tmp_path / f"photo{suffix}"
+    path.write_text("mine")
+    monkeypatch.setattr(os, "fsync", failing(code))
+    with pytest.raises(OutputError) as refused:
+        image.write(picture(), path, exif=b"", overwrite=True)
+    assert str(refused.value) == f"photo{suffix}: " + message.format(folder=tmp_path)
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_disk_that_fills_up_within_a_picture_is_named(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(Path, "open", lambda *_: open("/dev/full", "wb"))  # noqa: SIM115
+    with pytest.raises(OutputError, match=f"^photo{suffix}: no space left on the disk; free some and run again$"):
+        write(picture(600, 600), tmp_path / f"photo{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(OutputError) as refused:
+        write(picture(), tmp_path / "gone" / "photo.png")
+    assert str(refused.value) == f"photo.png: there is no folder {tmp_path / 'gone'}; make it first"
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as refused:
+        write(picture(), tmp_path / "file" / "photo.png")
+    assert str(refused.value) == f"photo.png: {tmp_path / 'file'} is not a folder; choose another"
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_name_too_long_is_refused(tmp_path, overwrite):
+    with pytest.raises(OutputError, match=r"x\.png: the name is too long for this disk; shorten it$"):
+        write(picture(), tmp_path / ("x" * 300 + ".png"), overwrite=overwrite)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_longest_name_the_disk_takes_is_written(tmp_path):
+    write(picture(), tmp_path / ("x" * 251 + ".png"))
+
+
+def test_a_folder_in_the_place_of_the_picture_is_named(tmp_path):
+    (tmp_path / "photo.png").mkdir()
+    with pytest.raises(OutputError, match=r"^photo.png: is a folder; choose another name$"):
+        write(picture(), tmp_path / "photo.png", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_an_encoder_that_stops_leaves_nothing(tmp_path, monkeypatch, stop):
+    def fail(*_):
+        raise stop
+
+    monkeypatch.setattr(image, "_deflated", fail)
+    with pytest.raises(stop):
+        write(picture(), tmp_path / "photo.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_the_file_may_be_read_by_whom_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write(picture(), tmp_path / "photo.png")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "photo.png").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 4000])
+def test_checksums_of_pieces_join_to_that_of_the_whole(cut):
+    data = np.random.default_rng(cut).bytes(70_000)
+    joined = image._adler_joined(zlib.adler32(data[:cut]), zlib.adler32(data[cut:]), len(data) - cut)
+    assert joined == zlib.adler32(data)
+
+
+def test_the_header_of_a_16_bit_png_says_16_bits(tmp_path):
+    header = dict(chunks(write(picture(dtype=np.uint16), tmp_path / "photo.png")))[b"IHDR"]
+    assert struct.unpack(">IIBBBBB", header) == (53, 37, 16, 2, 0, 0, 0)

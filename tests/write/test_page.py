@@ -1,0 +1,156 @@
+"""Pages: well-formed, self-contained, and what they draw is where the numbers say."""
+
+import base64
+import io
+import re
+from xml.etree import ElementTree
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+from pages import checked
+
+from darkroom.errors import OutputError
+from darkroom.write import page
+
+
+def svg_of(html: str) -> ElementTree.Element:
+    return ElementTree.fromstring(html)
+
+
+def places(svg: ElementTree.Element) -> list[list[tuple[float, float]]]:
+    """The points of every curve; strokes of the legend left out."""
+    paths = [path.get("d") for path in svg.iter("path")]
+    return [
+        [(float(x), float(y)) for x, y in re.findall(r"[ML]([\d.-]+) ([\d.-]+)", path)]
+        for path in paths
+        if "h" not in path
+    ]
+
+
+def texts(svg: ElementTree.Element) -> list[str]:
+    return [text.text for text in svg.iter("text")]
+
+
+def test_a_page_is_well_formed_and_needs_nothing_else(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    parts = [
+        page.heading("a < b"),
+        page.paragraph("fish & chips"),
+        page.chart({"<one>": [(0, 1), (1, 2)]}, x="s & t", y='"loss"'),
+        page.table(["<th>"], [["<td>"]]),
+        page.row([page.picture(noise, 'a "quoted" <caption>'), page.picture(noise, "b")]),
+    ]
+    page.write(tmp_path / "r.html", "<Title> & more", parts)
+    html = (tmp_path / "r.html").read_text()
+    checker = checked(html)
+    assert all(address.startswith("data:image/") for address in checker.asked) and len(checker.asked) == 2
+    assert "http" not in html and "@import" not in html and "url(" not in html and "<script" not in html
+    for said in ("<Title> & more", "a < b", "fish & chips", "<td>", "<one>", "s & t", 'a "quoted" <caption>'):
+        assert said in checker.text
+    assert "prefers-color-scheme:dark" in html
+    assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_a_page_replaces_an_older_one_and_says_where_it_cannot_be(tmp_path):
+    page.write(tmp_path / "r.html", "first", [])
+    page.write(tmp_path / "r.html", "second", [])
+    assert "first" not in (tmp_path / "r.html").read_text()
+    with pytest.raises(OutputError, match="none/r.html: cannot be written .no such file.*choose another file"):
+        page.write(tmp_path / "none" / "r.html", "lost", [])
+
+
+def test_a_picture_is_held_by_the_page():
+    flat = np.full((40, 60, 3), (200, 100, 50), np.uint8)
+    address = checked(page.picture(flat, "flat")).asked[0]
+    kind, data = address.split(";base64,")
+    assert kind == "data:image/jpeg"
+    read = imageio.imread(io.BytesIO(base64.b64decode(data)))
+    assert read.shape == (40, 60, 3) and np.abs(read.astype(int) - flat).max() <= 2
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "png"), ("a.jpg", "jpeg"), ("A.PNG", "png")])
+def test_a_stored_picture_is_held_as_it_is(name, kind, tmp_path):
+    (tmp_path / name).write_bytes(b"the very bytes")
+    address = checked(page.stored(tmp_path / name, "a")).asked[0]
+    assert address == f"data:image/{kind};base64,{base64.b64encode(b'the very bytes').decode()}"
+
+
+def test_numbers_are_aligned_to_the_right():
+    html = page.table(["name", "dB", "note"], [["a", "-1.5", "3 of 4"], ["b", "", "none"], ["c", "+2", ""]])
+    assert html.count('<th class="number">dB</th>') == 1
+    assert '<td class="number">-1.5</td><td>3 of 4</td>' in html and "<td>a</td>" in html
+    assert '<td class="number"></td><td>none</td>' in html
+
+
+def test_a_table_whose_rows_do_not_fit_is_a_mistake():
+    with pytest.raises(ValueError):
+        page.table(["one", "two"], [["only"]])
+
+
+def test_curves_are_drawn_to_scale():
+    [curve] = places(svg_of(page.chart({"a": [(0, 0), (5, 10), (10, 5)]}, x="x", y="y")))
+    (x0, y0), (x1, y1), (x2, y2) = curve
+    assert x0 == page.LEFT and x2 == page.WIDTH - page.RIGHT and x1 == pytest.approx((x0 + x2) / 2, abs=0.1)
+    assert y0 == page.HEIGHT - page.BOTTOM and y1 == page.TOP and y2 == pytest.approx((y0 + y1) / 2, abs=0.1)
+
+
+def test_axes_bear_names_and_round_numbers():
+    said = texts(svg_of(page.chart({"loss": [(0, 0.13), (48_000, 0.91)]}, x="step", y="L1")))
+    assert {"step", "L1", "loss", "0", "10,000", "50,000", "0.2", "1"} <= set(said)
+
+
+def test_a_wide_range_is_drawn_by_decades():
+    svg = svg_of(page.chart({"a": [(1, 0.001), (10, 0.1), (1000, 10)]}, x="ratio", y="y"))
+    (x0, y0), (x1, y1), (x2, y2) = places(svg)[0]
+    assert (x1 - x0) / (x2 - x0) == pytest.approx(1 / 3, abs=0.01)
+    assert (y0 - y1) / (y0 - y2) == pytest.approx(1 / 2, abs=0.01)
+    assert {"1", "10", "100", "1,000", "0.001"} <= set(texts(svg))
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 1e-9, 4e12])
+def test_a_single_number_can_be_drawn(value):
+    [[(x, y)]] = places(svg_of(page.chart({"a": [(value, value)]}, x="x", y="y")))
+    assert page.LEFT <= x <= page.WIDTH - page.RIGHT and page.TOP <= y <= page.HEIGHT - page.BOTTOM
+
+
+def test_what_is_not_finite_interrupts_a_curve():
+    points = [(0, 1), (1, 2), (2, float("nan")), (3, float("inf")), (4, 1), (5, 2)]
+    svg = svg_of(page.chart({"a": points}, x="x", y="y"))
+    path = next(path.get("d") for path in svg.iter("path"))
+    assert path.count("M") == 2 and path.count("L") == 2 and "nan" not in path and "inf" not in path
+
+
+def test_nothing_to_draw_is_said():
+    for series in ({}, {"a": []}, {"a": [(0, float("nan"))]}):
+        assert "loss: nothing to draw yet." in checked(page.chart(series, x="step", y="loss")).text
+
+
+def test_the_pointer_finds_the_numbers_of_every_curve():
+    svg = svg_of(page.chart({"a": [(1, 0.25), (2, 0.5)], "b": [(2, 0.75)]}, x="step", y="y"))
+    stops = [[text.text for text in group.iter("text")] for group in svg.iter("g")]
+    assert stops == [["step 1", "a: 0.25"], ["step 2", "a: 0.5", "b: 0.75"]]
+    fields = [next(group.iter("rect")) for group in svg.iter("g")]
+    assert float(fields[0].get("x")) == page.LEFT
+    assert sum(float(field.get("width")) for field in fields) == page.WIDTH - page.LEFT - page.RIGHT
+
+
+def test_a_curve_named_as_its_axis_has_no_legend():
+    html = {name: page.chart({name: [(0, 1), (1, 2)]}, x="step", y="loss") for name in ("loss", "validation")}
+    assert len(texts(svg_of(html["validation"]))) == len(texts(svg_of(html["loss"]))) + 1
+    assert svg_of(html["loss"]).get("viewBox") == f"0 0 {page.WIDTH} {page.HEIGHT}"
+
+
+def test_long_curves_stay_light():
+    series = {"a": [(i, i % 7) for i in range(5000)]}
+    html = page.chart(series, x="x", y="y")
+    assert html.count('class="stop"') <= page.STOPS and len(places(svg_of(html))[0]) == 5000
+
+
+def test_more_curves_than_colours_are_told_apart():
+    svg = svg_of(page.chart({f"system {i}": [(0, i), (1, i)] for i in range(20)}, x="x", y="y"))
+    styles = [path.get("style") for path in svg.iter("path")]
+    assert len(set(styles)) == 20 and len(styles) == 40, "a curve and its stroke in the legend look alike"
+    assert {f"system {i}" for i in range(20)} <= set(texts(svg))
+    bottom = max(float(text.get("y", 0)) for text in svg.iter("text"))
+    assert bottom < float(svg.get("viewBox").split()[3])
