@@ -49,3 +49,11 @@ def encoded(picture: Picture, curve: Curve, wanted: Curve) -> Picture:
     if wanted == "bt709":
         return linear_to_bt709(srgb_to_linear(picture)).astype(np.float32)
     return linear_to_srgb(bt709_to_linear(picture)).astype(np.float32)
+
+
+def as_authors(picture: NDArray) -> NDArray[np.uint8]:
+    """Round to the 8 bits that authors saved before they measured: (H, W, 3) in [0, 1], clipped, -> 0..255.
+
+    Halves go up, as in SciPy's `toimage` of SID's code.
+    """
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

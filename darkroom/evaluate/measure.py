@@ -10,7 +10,7 @@ import numpy as np
 
 from darkroom.errors import SettingsError
 from darkroom.evaluate import metrics
-from darkroom.evaluate.case import Picture
+from darkroom.evaluate.case import Picture, as_authors
 
 EXTRAS = ("ms-ssim", "niqe", "lpips", "gt-gc", "near-black")
 """What is measured only when asked for."""
@@ -57,7 +57,7 @@ def measure(picture: Picture, reference: Picture, wanted: Measures) -> Measured:
     """Compare; raises SettingsError where a picture is too small for what was asked for."""
     psnr, ssim = (metrics.psnr8, metrics.ssim8) if wanted.eight_bit else (metrics.psnr, metrics.ssim)
     if wanted.eight_bit:
-        picture, reference = (metrics.as_authors(each) / np.float32(255) for each in (picture, reference))
+        picture, reference = (as_authors(each) / np.float32(255) for each in (picture, reference))
     extras, weights = wanted.extras, wanted.lpips_weights
     return Measured(
         psnr=psnr(picture, reference),

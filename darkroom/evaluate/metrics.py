@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.errors import SettingsError
+from darkroom.evaluate.case import as_authors
 
 RADIUS, SIGMA = 5, 1.5
 """Pixels: the Gaussian window of Wang et al. 2004, 11 taps a side."""
@@ -57,14 +58,6 @@ def ssim(picture: NDArray, photo: NDArray) -> float:
             data_range=1,
         )
     )
-
-
-def as_authors(picture: NDArray) -> NDArray[np.uint8]:
-    """Round to the 8 bits that authors saved before they measured: (H, W, 3) in [0, 1], clipped, -> 0..255.
-
-    Halves go up, as in SciPy's `toimage` of SID's code.
-    """
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def psnr8(picture: NDArray, photo: NDArray) -> float:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from darkroom.errors import SettingsError
-from darkroom.evaluate.metrics import as_authors
+from darkroom.evaluate.case import as_authors
 
 OURS = Path(__file__).with_name("niqe.npz")
 

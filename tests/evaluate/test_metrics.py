@@ -11,6 +11,7 @@ from torch import nn
 
 from darkroom.errors import SettingsError
 from darkroom.evaluate import lpips, metrics, niqe
+from darkroom.evaluate.case import as_authors
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -34,7 +35,7 @@ def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def test_authors_round_halves_up_and_clip():
-    assert metrics.as_authors(np.array([-0.1, 0, 0.5, 0.49 / 255, 0.51 / 255, 1, 2])).tolist() == [
+    assert as_authors(np.array([-0.1, 0, 0.5, 0.49 / 255, 0.51 / 255, 1, 2])).tolist() == [
         0, 0, 128, 0, 1, 255, 255,
     ]  # fmt: skip
 
@@ -57,7 +58,7 @@ def test_ssim_of_8_bits_is_what_one_works_out_by_hand():
 def test_ssim_of_8_bits_takes_the_plain_covariance():
     photo = scene(24, 24)
     picture = noisy(photo, 0.1)
-    rounded = [metrics.as_authors(each) / 255 for each in (picture, photo)]
+    rounded = [as_authors(each) / 255 for each in (picture, photo)]
     assert abs(metrics.ssim8(picture, photo) - metrics.ssim(*rounded)) > 1e-6
 
 
@@ -65,7 +66,7 @@ def test_ssim_of_a_volume_blurs_across_the_colours(monkeypatch):
     monkeypatch.setattr(metrics, "BAND", 6)  # bands must not show
     photo = scene(17, 19)
     picture = noisy(photo, 0.1)
-    x, y = (metrics.as_authors(each).astype(float) for each in (picture, photo))
+    x, y = (as_authors(each).astype(float) for each in (picture, photo))
     steps = np.mgrid[-5:6, -5:6, -5:6]
     window = np.exp(-(steps**2).sum(0) / (2 * 1.5**2))
     window /= window.sum()
@@ -130,7 +131,7 @@ def test_the_best_brightness_is_found():
 def fitted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean")
     for seed in range(3):
-        Image.fromarray(metrics.as_authors(scene(480, 480, seed))).save(folder / f"{seed}.png")
+        Image.fromarray(as_authors(scene(480, 480, seed))).save(folder / f"{seed}.png")
     (folder / "notes.txt").write_text("no photo")
     file = folder / "model.npz"
     niqe.save(niqe.fit(folder), file)
@@ -177,7 +178,7 @@ def test_a_gaussian_and_a_lopsided_laplacian_are_recognised():
 def test_only_the_sharp_patches_are_fitted(tmp_path):
     photo = scene(960, 960)
     photo[:, :480] = blurred(photo[:, :480], 3)
-    Image.fromarray(metrics.as_authors(photo)).save(tmp_path / "half.png")
+    Image.fromarray(as_authors(photo)).save(tmp_path / "half.png")
     assert 36 < niqe.fit(tmp_path).patches <= 50
 
 
@@ -204,7 +205,7 @@ def save_other(file):
 
 
 def test_fitting_refuses_too_few_photos_and_broken_ones(tmp_path):
-    Image.fromarray(metrics.as_authors(scene(192, 192))).save(tmp_path / "a.png")
+    Image.fromarray(as_authors(scene(192, 192))).save(tmp_path / "a.png")
     with pytest.raises(SettingsError, match="its photos have [1-4] sharp patches, and 36 features need more; add pho"):
         niqe.fit(tmp_path)
     (tmp_path / "b.jpg").write_bytes(b"junk")
