@@ -282,8 +282,7 @@ def _costs(plan: "Plan", known: "dict[str, Cost]") -> "dict[str, Cost]":
 
 
 def _priced(score: "Score", costs: "dict[str, Cost]") -> "Score":
-    found = costs.get(score.system)
-    return replace(score, ms=found.ms, megabytes=found.megabytes, gmac=found.gmac) if found else score
+    return replace(score, cost=costs.get(score.system, score.cost))
 
 
 def _ratios(

@@ -21,7 +21,13 @@ from darkroom.evaluate.score import Score
 
 Across = Literal["ratio", "camera"]
 
-COLUMNS = tuple(field.name for field in fields(Score))
+MEASURED, COST = (tuple(field.name for field in fields(kind)) for kind in (Measured, Cost))
+COLUMNS = (
+    *("system", "photo", "cfa", "ratio", "camera", "gain", "window", "psnr", "ssim", "chosen", "data"),
+    *MEASURED[2:],
+    *COST,
+)
+"""What a score is in a file, where it is flat: its own fields, those of Measured and those of Cost."""
 ALL = "all"
 """The column over all ratios."""
 MOST = 6
@@ -137,7 +143,7 @@ def _falls(score: Score, column: str, across: Across) -> bool:
 
 
 def _mean(scores: Sequence[Score]) -> Measured:
-    return Measured(*(_average([getattr(score, field) for score in scores]) for field, _, _ in MEASURES))
+    return Measured(*(_average([getattr(score.measured, field) for score in scores]) for field in MEASURED))
 
 
 def _average(numbers: Sequence[float | None]) -> float | None:
@@ -149,8 +155,7 @@ def _average(numbers: Sequence[float | None]) -> float | None:
 
 
 def _cost(scores: Sequence[Score]) -> Cost | None:
-    found = next((score for score in scores if score.ms is not None and score.gmac is not None), None)
-    return Cost(found.ms, found.megabytes, found.gmac) if found else None
+    return next((score.cost for score in scores if score.cost), None)
 
 
 def grids(table: Table) -> list[Grid]:
@@ -202,9 +207,23 @@ def _of(numbers: Measured | Cost | None, wanted: tuple[str, str, int]) -> str:
     return "" if number is None else f"{number:.{digits}f}"
 
 
+def _flat(score: Score) -> dict[str, str | float | None]:
+    """Name what a file holds of a score, in the order of COLUMNS."""
+    named = asdict(score)
+    named |= named.pop("measured") | (named.pop("cost") or {})
+    return {column: named.get(column) for column in COLUMNS}
+
+
+def _score(named: dict) -> Score:
+    """The way back from `_flat`, or a TypeError."""
+    measured = Measured(**{key: named.pop(key) for key in MEASURED if key in named})
+    cost = {key: named.pop(key) for key in COST if named.get(key) is not None}
+    return Score(**named, measured=measured, cost=Cost(**{"megabytes": None} | cost) if cost else None)
+
+
 def to_line(score: Score) -> str:
     """Write a score as one line of JSON, without what was not measured."""
-    return json.dumps({key: value for key, value in asdict(score).items() if value is not None}, ensure_ascii=False)
+    return json.dumps({key: value for key, value in _flat(score).items() if value is not None}, ensure_ascii=False)
 
 
 def read(path: Path) -> list[Score]:
@@ -218,8 +237,8 @@ def read(path: Path) -> list[Score]:
     scores = []
     for number, line in enumerate(lines, 1):
         try:
-            scores.append(Score(**json.loads(line)))
-        except (ValueError, TypeError):
+            scores.append(_score(json.loads(line)))
+        except (ValueError, TypeError, AttributeError):
             raise SettingsError(
                 f"{path}: line {number} is no score; give what `darkroom evaluate --json` printed"
             ) from None
@@ -232,7 +251,7 @@ def write_csv(scores: Iterable[Score], path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, COLUMNS)
             table.writeheader()
-            table.writerows(asdict(score) for score in scores)
+            table.writerows(map(_flat, scores))
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({(error.strerror or '').lower()}); choose another file"

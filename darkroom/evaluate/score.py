@@ -7,12 +7,13 @@ ratio unless told otherwise, unfinished, 16 bit.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from darkroom.evaluate import measure, systems
 from darkroom.evaluate.case import Case, Picture
+from darkroom.evaluate.cost import Cost
 from darkroom.evaluate.measure import Measured, Measures
 from darkroom.evaluate.systems import Made, Plan
 
@@ -36,23 +37,13 @@ class Score:
     """K, DN per electron; 0 where it is not known."""
     window: str
     """What was compared: height x width of the centre, or what there is of it; or whole."""
-    psnr: float
-    """dB"""
-    ssim: float
     chosen: str
     """What an oracle chose for this picture; empty where there was no choice."""
+    measured: Measured
     data: str = "simulated"
     """Where the case is from: what may be averaged together."""
-    ms_ssim: float | None = None
-    niqe: float | None = None
-    lpips: float | None = None
-    gt_gc_psnr: float | None = None
-    gt_gc_ssim: float | None = None
-    near_black: float | None = None
-    ms: float | None = None
-    """The system's cost, see `cost.Cost`; the same in all its scores."""
-    megabytes: float | None = None
-    gmac: float | None = None
+    cost: Cost | None = None
+    """The system's, the same in all its scores; None where nobody asked."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +97,15 @@ def _compared(case: Case, made: Mapping[str, Made], plan: Plan, setting: Setting
     asked = systems.shown(plan)
     for system, each in made.items():
         if system in asked:
-            measured = measure.measure(each.picture, case.reference, setting.measures)
-            yield _score(system, case, each.chosen, measured, setting)
-
-
-def _score(system: str, case: Case, chosen: str, measured: Measured, setting: Setting) -> Score:
-    return Score(
-        system=system,
-        photo=case.photo,
-        cfa=case.frame.cfa,
-        ratio=case.ratio,
-        camera=case.camera,
-        gain=case.gain,
-        window=setting.window,
-        chosen=chosen,
-        data=setting.data,
-        **asdict(measured),
-    )
+            yield Score(
+                system=system,
+                photo=case.photo,
+                cfa=case.frame.cfa,
+                ratio=case.ratio,
+                camera=case.camera,
+                gain=case.gain,
+                window=setting.window,
+                chosen=each.chosen,
+                measured=measure.measure(each.picture, case.reference, setting.measures),
+                data=setting.data,
+            )

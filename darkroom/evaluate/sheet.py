@@ -48,7 +48,7 @@ class Crops:
         pictures = [page.picture(np.load(files[REFERENCE]), f"{score.photo}, x{score.ratio:g}, {score.camera}")]
         for system, file in files.items():
             if system in scored:
-                pictures.append(page.picture(np.load(file), f"{system}: {scored[system].psnr:.2f} dB"))
+                pictures.append(page.picture(np.load(file), f"{system}: {scored[system].measured.psnr:.2f} dB"))
         return [page.row(pictures[i : i + ABREAST]) for i in range(0, len(pictures), ABREAST)]
 
 
@@ -94,7 +94,7 @@ def _examples(scores: Sequence[Score], crops: Crops) -> list[str]:
     if not kept:
         return []
     judge = next((each.system for each in kept if each.system.split("+")[0] not in BASELINES), kept[0].system)
-    ranked = sorted((score for score in kept if score.system == judge), key=lambda score: score.psnr)
+    ranked = sorted((score for score in kept if score.system == judge), key=lambda score: score.measured.psnr)
     parts = []
     for name, score in (("worst", ranked[0]), ("median", ranked[len(ranked) // 2]), ("best", ranked[-1])):
         scored = {each.system: each for each in kept if _raw(each) == _raw(score)}

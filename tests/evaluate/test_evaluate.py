@@ -75,7 +75,7 @@ def test_xtrans_is_scored_too(tmp_path):
     Image.new("RGB", (512, 512), (90, 160, 120)).save(tmp_path / "a.png")
     plan = systems.Plan({}, ("libraw",))
     (found,) = score.scores(cases(tmp_path, ratios=[10.0], cfa="xtrans"), plan, score.Setting())
-    assert found.cfa == "xtrans" and found.psnr > 20
+    assert found.cfa == "xtrans" and found.measured.psnr > 20
 
 
 def test_bm3d_works_on_the_centre_of_what_libraw_made(photos, monkeypatch):
@@ -96,7 +96,7 @@ def test_a_burst_scores_higher_and_oracles_help(photos):
 
     def scored(each: case.Case, *oracles: str) -> dict[str, float]:
         plan = systems.Plan({}, ("libraw", "burst"), oracles)
-        return {found.system: found.psnr for found in score.scores([each], plan, score.Setting())}
+        return {found.system: found.measured.psnr for found in score.scores([each], plan, score.Setting())}
 
     plain, told = scored(tinted), scored(tinted, "white-balance")
     assert plain["burst"] > plain["libraw"]

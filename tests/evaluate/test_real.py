@@ -134,7 +134,7 @@ def test_the_references_white_balance_is_known(dataset, cache):
     one = next(each for each in cases(dataset, "sid-93", cache) if each.photo.startswith("10034"))
     assert one.white_balance == pytest.approx(sets.GAINS) and one.frame.white_balance == pytest.approx((1.5, 1, 2.2))
     found = {
-        system: each.psnr
+        system: each.measured.psnr
         for oracles in ((), ("white-balance",))
         for each in score.scores([one], systems.Plan({}, ("libraw",), oracles), score.Setting())
         for system in (each.system,)
