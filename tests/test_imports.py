@@ -2,29 +2,49 @@
 
 import ast
 import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from darkroom.cli import COMMANDS
+
 HOUSE = Path(__file__).parents[1] / "darkroom"
-MODULES = sorted(".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in HOUSE.rglob("*.py"))
-COMMAND_LINE = [module for module in MODULES if module.startswith("darkroom.cli.")]
-STAGES = ("raw", "cfa", "amplifier", "tiles", "finish", "model")
-GROUND = {"darkroom.frame", "darkroom.contract", "darkroom.curves", "darkroom.errors", "darkroom.tiff"}
-"""What everything may stand on."""
+FLOORS = (
+    ("__main__",),
+    ("cli",),
+    ("evaluate",),
+    ("train",),
+    ("batch",),
+    ("sensor",),
+    ("develop",),
+    ("write", "decode"),
+    ("frame", "tiff"),
+    ("errors",),
+)
+"""Rooms, the top floor first; a room may import those of lower floors."""
+
+FACE = "darkroom"
+"""The package itself, for notebooks; of it the rooms know the version and no more."""
+BELOW_THE_FACE = "batch"
+"""The room above which the face imports nothing."""
+PROGRAM = "darkroom.decode.libraw"
+"""What runs as a program of its own, which speaks by stdin and stdout: the one beside `cli`."""
+JOIN, SHARED = "darkroom.develop.pipeline", {"darkroom.develop.contract", "darkroom.develop.curves"}
+"""What joins the stages of `develop`, and what all of them may stand on."""
 
 LIBRARIES = {
     "typer": ("darkroom.cli",),
     "rich": ("darkroom.cli",),
-    "rawpy": ("darkroom.libraw", "darkroom.evaluate"),  # the program of the decoder's process; the baseline to beat
-    "onnxruntime": ("darkroom.model", "darkroom.train.export"),  # the tools that quantise
-    "imagecodecs": ("darkroom.image",),
-    "isal": ("darkroom.image",),
-    "imageio": ("darkroom.image", "darkroom.train.simulate", "darkroom.evaluate"),
-    "tifffile": ("darkroom.image",),
-    # Not to write pictures: training reads photos, the evaluation too, and the demo draws its scene.
-    "PIL": ("darkroom.train", "darkroom.evaluate", "darkroom.cli.scene"),
+    "rawpy": ("darkroom.decode.libraw", "darkroom.evaluate"),  # the decoder's process; the baseline to beat
+    "onnxruntime": ("darkroom.develop.model", "darkroom.train.export"),  # the tools that quantise
+    "imagecodecs": ("darkroom.write.image",),
+    "isal": ("darkroom.write.image",),
+    "imageio": ("darkroom.write.image", "darkroom.sensor.simulate", "darkroom.evaluate"),
+    "tifffile": ("darkroom.write.image",),
+    # Not to write pictures: dark raws are made of photos, training and the evaluation read some, the demo draws one.
+    "PIL": ("darkroom.sensor.simulate", "darkroom.train", "darkroom.evaluate", "darkroom.cli.scene"),
     "torch": ("darkroom.train", "darkroom.evaluate.lpips"),
     "safetensors": ("darkroom.train",),
     "onnx": ("darkroom.train", "darkroom.evaluate.cost"),
@@ -33,119 +53,188 @@ LIBRARIES = {
 }
 """A library -> the modules and packages that alone may import it."""
 
-HELPERS = {
-    "darkroom.raw": {"darkroom.decoder", "darkroom.child", "darkroom.tags", "darkroom.intact"},
-}
-"""What a stage was split into: its own rooms."""
-
-EVALUATION = {
-    "darkroom.train.noise",
-    "darkroom.train.simulate",
-    "darkroom.train.vgg",
-    "darkroom.train.pairs",
-    "darkroom.train.cache",
-}
-"""The one exception to rule 3: `evaluate` makes its dark photos as training does."""
-
-LATE = ("darkroom.cli.show", "darkroom.cli.scene")
-"""Modules that commands import once they run."""
+Trees = dict[str, ast.Module]
 
 
 @cache
-def tree(module: str) -> ast.Module:
-    path = HOUSE.parent / module.replace(".", "/")
-    return ast.parse((path.with_suffix(".py")).read_text())
+def house() -> Trees:
+    """Every module of ours, by name; a package by the name of its folder."""
+    trees = {}
+    for path in sorted(HOUSE.rglob("*.py")):
+        parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+        trees[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text(encoding="utf-8"))
+    return trees
 
 
-@cache
-def imported(module: str) -> frozenset[str]:
-    """Every module that a module imports, wherever in the file; `from package import name` counts as both."""
-    package = module.split(".") if module.endswith("__init__") else module.split(".")[:-1]
-    package = [part for part in package if part != "__init__"]
+def imported(module: str, nodes: Iterable[ast.AST]) -> set[str]:
+    """Every module that some statements import; of `from package import name` both, as the name may be a module."""
     names = set()
-    for node in ast.walk(tree(module)):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = ".".join(package[: len(package) - node.level + 1]) + "." if node.level else ""
-            base = (above + (node.module or "")).rstrip(".")
-            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return frozenset(names)
+            assert not node.level, f"{module}: imports are absolute"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
-def ours(module: str) -> set[str]:
-    """The modules of the house that a module imports."""
-    known = {name.removesuffix(".__init__") for name in MODULES}
-    return {name for name in imported(module) if name in known and name != "darkroom"}
+def anywhere(trees: Trees, module: str) -> set[str]:
+    return imported(module, ast.walk(trees[module]))
 
 
-def within(module: str, places: tuple[str, ...]) -> bool:
+def arrows(trees: Trees) -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports, wherever in the file."""
+    return {module: ours(trees, anywhere(trees, module)) for module in trees}
+
+
+def ours(trees: Trees, names: set[str]) -> set[str]:
+    """Those of some names that are modules of ours with code in them: a room is only passed through."""
+    return {name for name in names if name in trees and name != FACE and len(trees[name].body) > 1}
+
+
+def room(module: str) -> str:
+    """`darkroom.train.networks.red` is in train; the package itself is its own."""
+    return module.split(".")[1] if "." in module else FACE
+
+
+def floor(name: str) -> int:
+    """How deep a room lies."""
+    return next(level for level, rooms in enumerate(FLOORS) if name in rooms)
+
+
+def within(module: str, places: Iterable[str]) -> bool:
     return any(module == place or module.startswith(f"{place}.") for place in places)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_library_is_imported_only_where_it_belongs(library):
-    users = {module for module in MODULES if any(within(name, (library,)) for name in imported(module))}
-    assert {module for module in users if not within(module, LIBRARIES[library])} == set()
+def circles(arrows: dict[str, set[str]]) -> set[str]:
+    """What is left when everything without arrows out, or without arrows in, is taken away again and again."""
+    left = {start: set(ends) - {start} for start, ends in arrows.items()}
+    while gone := {name for name in left if not left[name] or not any(name in ends for ends in left.values())}:
+        left = {start: ends - gone for start, ends in left.items() if start not in gone}
+    return set(left)
 
 
-def test_the_ground_stands_on_nothing_of_ours_but_errors():
-    assert ours("darkroom.frame") == set()
-    assert ours("darkroom.errors") == set()
-    assert ours("darkroom.contract") <= {"darkroom.errors"}
+# --- the rules: each yields what breaks it ---
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_stages_never_import_each_other(stage):
-    module = f"darkroom.{stage}"
-    assert ours(module) - GROUND <= HELPERS.get(module, set())
+def breaks_floors(trees: Trees) -> Iterator[str]:
+    for module, ends in arrows(trees).items():
+        for end in ends:
+            here, there = room(module), room(end)
+            if here != there and floor(there) <= floor(BELOW_THE_FACE if here == FACE else here):
+                yield f"{module} -> {end}"
 
 
-@pytest.mark.parametrize("module", sorted(set().union(*HELPERS.values())))
-def test_what_a_stage_was_split_into_imports_no_stage(module):
-    assert not ours(module) & {f"darkroom.{stage}" for stage in STAGES}
+def breaks_circles(trees: Trees) -> Iterator[str]:
+    yield from circles(arrows(trees))
+    rooms: dict[str, set[str]] = {room(module): set() for module in trees}
+    for module, ends in arrows(trees).items():
+        rooms[room(module)] |= {room(end) for end in ends}
+    yield from circles(rooms)
 
 
-def test_nothing_imports_the_command_line():
-    users = {module for module in MODULES if any(within(name, ("darkroom.cli",)) for name in imported(module))}
-    assert {module for module in users if not within(module, ("darkroom.cli", "darkroom.__main__"))} == set()
+def breaks_stages(trees: Trees) -> Iterator[str]:
+    for module, ends in arrows(trees).items():
+        if room(module) == "develop" and module != JOIN:
+            yield from (f"{module} -> {end}" for end in ends if room(end) == "develop" and end not in SHARED)
 
 
-@pytest.mark.parametrize("package", ["train", "evaluate"])
-def test_only_the_command_line_imports_training_and_evaluation(package):
-    place = f"darkroom.{package}"
-    for module in MODULES:
-        if not within(module, ("darkroom.cli", place)):
-            allowed = EVALUATION | {"darkroom.train"} if within(module, ("darkroom.evaluate",)) else set()
-            assert {name for name in ours(module) if within(name, (place,))} <= allowed, module
+def breaks_face(trees: Trees) -> Iterator[str]:
+    """Who takes more than the version from the package itself."""
+    for module, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == FACE:
+                for alias in node.names:
+                    if f"{FACE}.{alias.name}" not in trees and alias.name != "__version__":
+                        yield f"{module} -> {alias.name}"
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in COMMAND_LINE])
-def test_only_the_command_line_prints_exits_or_reads_the_environment(module):
-    if module == "darkroom.libraw":  # a program of its own
-        return
-    for node in ast.walk(tree(module)):
-        if isinstance(node, ast.Call):
-            assert ast.unparse(node.func) not in ("print", "exit", "quit", "sys.exit", "os._exit", "input"), node.lineno
-        if isinstance(node, ast.Attribute):
-            terminal = ("os.environ", "os.getenv", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr")
-            assert ast.unparse(node) not in terminal, node.lineno
+def breaks_libraries(trees: Trees) -> Iterator[str]:
+    for module in trees:
+        for library, places in LIBRARIES.items():
+            if any(within(name, (library,)) for name in anywhere(trees, module)) and not within(module, places):
+                yield f"{module} -> {library}"
 
 
-@pytest.mark.parametrize("module", [module for module in COMMAND_LINE if module not in LATE])
-def test_commands_import_nothing_heavy_before_they_run(module):
-    light = {"typer", "darkroom", "darkroom.errors", "darkroom.cli"}
-    for node in tree(module).body:
-        names: set[str] = set()
-        if isinstance(node, ast.Import):
-            names = {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names = {str(node.module)}
-        assert {name for name in names if name.split(".")[0] not in sys.stdlib_module_names} <= light, node.lineno
+def breaks_silence(trees: Trees) -> Iterator[str]:
+    for module, tree in trees.items():
+        if room(module) == "cli" or module == PROGRAM:
+            continue
+        for node in ast.walk(tree):
+            said = ast.unparse(node.func) if isinstance(node, ast.Call) else None
+            seen = ast.unparse(node) if isinstance(node, ast.Attribute) else None
+            if said in ("print", "exit", "quit", "sys.exit", "os._exit", "input"):
+                yield f"{module}: {said}"
+            if seen in ("os.environ", "os.getenv", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr"):
+                yield f"{module}: {seen}"
 
 
-def test_the_rules_would_notice():
-    assert "darkroom.decoder" in ours("darkroom.raw"), "relative imports are seen"
-    assert "darkroom.cli.options" in ours("darkroom.cli.develop"), "names imported from packages are seen"
-    assert "onnxruntime" in imported("darkroom.model")
-    assert "numpy" in imported("darkroom.cli.demo"), "imports inside functions are seen"
+def breaks_lightness(trees: Trees) -> Iterator[str]:
+    """What is imported before a command runs, by the commands and whatever they import so early."""
+    ahead, seen = ["darkroom.__main__", *(f"darkroom.cli.{command}" for command in COMMANDS)], set()
+    while ahead:
+        module = ahead.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        names = imported(module, trees[module].body)
+        ahead += [name for name in names if name in trees]
+        for name in names:
+            library = name.split(".")[0]
+            if library not in sys.stdlib_module_names and library not in ("typer", "darkroom"):
+                yield f"{module} -> {name}"
+
+
+RULES = (
+    breaks_floors,
+    breaks_circles,
+    breaks_stages,
+    breaks_face,
+    breaks_libraries,
+    breaks_silence,
+    breaks_lightness,
+)
+
+
+@pytest.mark.parametrize("breaks", RULES, ids=lambda rule: rule.__name__.removeprefix("breaks_"))
+def test_nothing_in_the_house_breaks_a_rule(breaks):
+    assert sorted(breaks(house())) == []
+
+
+def test_every_module_has_a_room_on_a_floor():
+    assert {room(module) for module in house()} - {FACE} == {name for rooms in FLOORS for name in rooms}
+
+
+def test_a_room_is_entered_by_its_modules():
+    for module, tree in house().items():
+        if module.count(".") == 1 and (HOUSE / room(module)).is_dir() and room(module) != "cli":
+            assert len(tree.body) <= 1 and not anywhere({module: tree}, module), f"{module} is a docstring or empty"
+
+
+@pytest.mark.parametrize(
+    ("breaks", "module", "code"),
+    [
+        (breaks_floors, "darkroom.develop.cfa", "from darkroom.batch import jobs"),
+        (breaks_floors, "darkroom.frame", "from darkroom import tiff"),
+        (breaks_floors, "darkroom.errors", "def f():\n    from darkroom.frame import CFA"),
+        (breaks_floors, "darkroom.write.image", "import darkroom.decode.raw"),
+        (breaks_floors, "darkroom.train.loop", "from darkroom.evaluate.metrics import psnr"),
+        (breaks_floors, "darkroom.evaluate.score", "from darkroom.cli import options"),
+        (breaks_floors, "darkroom", "def f():\n    from darkroom.train import loop"),
+        (breaks_circles, "darkroom.develop.contract", "from darkroom.develop import pipeline"),
+        (breaks_circles, "darkroom.decode.tags", "from darkroom.decode.raw import read"),
+        (breaks_circles, "darkroom.frame", "from darkroom.sensor import noise"),
+        (breaks_stages, "darkroom.develop.tiles", "from darkroom.develop.model import Model"),
+        (breaks_face, "darkroom.batch.batch", "from darkroom import develop as d, open"),
+        (breaks_libraries, "darkroom.decode.raw", "def f():\n    import rawpy.enhance"),
+        (breaks_libraries, "darkroom.develop.finish", "from PIL import Image"),
+        (breaks_silence, "darkroom.develop.pipeline", "print('done')"),
+        (breaks_silence, "darkroom.batch.jobs", "import os\nhome = os.environ['HOME']"),
+        (breaks_lightness, "darkroom.cli.develop", "import numpy as np"),
+        (breaks_lightness, "darkroom.cli.options", "from darkroom.develop import pipeline"),
+    ],
+)
+def test_a_breach_would_be_noticed(breaks, module, code):
+    trees = house()
+    broken = trees | {module: ast.Module([*trees[module].body, *ast.parse(code).body], [])}
+    assert list(breaks(broken))
