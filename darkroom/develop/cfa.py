@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.develop.contract import KIND, PIXEL, PLANES, Contract, Packing
+from darkroom.develop.contract import KIND, LIMITS, PIXEL, PLANES, Contract, Packing
 from darkroom.develop.curves import linear_to_srgb
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, Frame
@@ -132,9 +132,9 @@ def bright(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: flo
     """Pack and amplify one window of the mosaic to the brightness the network was trained for.
 
     `rows` and `cols` are in packed pixels and start on a CFA cell; where they reach past the mosaic
-    it is continued by its own cells, mirrored. Returns (C, h, w) = light x gain x ratio, clipped
-    above at 1, noise below black left negative; for networks of input "sensor" no gain is applied
-    and the lower clip is 0, as SID has it; for those of input "srgb" it is `developed`.
+    it is continued by its own cells, mirrored. Returns (C, h, w) = light x gain x ratio within
+    the LIMITS of the network's input, noise below black left negative; for networks of input "sensor" no
+    gain is applied and the lower limit is 0, as SID has it; for those of input "srgb" it is `developed`.
     """
     packing = contract.packing
     if packing == "srgb3":
@@ -144,16 +144,13 @@ def bright(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: flo
         frame.mosaic, slice(rows.start * pixel, rows.stop * pixel), slice(cols.start * pixel, cols.stop * pixel), period
     )
     packed = _planes(packing, rows.stop - rows.start, cols.stop - cols.start, np.float32)
-    balance = gains if contract.input == "balanced" else np.ones(3)
+    balance = np.ones(3) if contract.input == "sensor" else gains
     for s in SITES[packing]:
         plane = packed[s.channel, s.row :: across, s.col :: across]
         _amplify(
             mosaic[s.top :: period, s.left :: period], plane, (s.top, s.left), frame=frame, gains=balance, ratio=ratio
         )
-    np.minimum(packed, 1, out=packed)
-    if contract.input == "sensor":
-        np.maximum(packed, 0, out=packed)
-    return packed
+    return np.clip(packed, *LIMITS[contract.input], out=packed)
 
 
 def grey_world(frame: Frame) -> Array:

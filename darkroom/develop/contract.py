@@ -9,6 +9,7 @@ takes a picture that was plainly developed and gives a better one (`input` "srgb
 
 import json
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from typing import Literal, get_args
 
 from darkroom.errors import ModelError
@@ -17,7 +18,7 @@ KEY = "darkroom"
 """The ONNX metadata entry that holds the contract."""
 
 Packing = Literal["bayer4", "xtrans9", "bayer3", "xtrans36", "srgb3"]
-Input = Literal["balanced", "sensor", "srgb"]
+Input = Literal["headroom", "balanced", "sensor", "srgb"]
 Output = Literal["camera", "srgb"]
 
 PLANES: dict[Packing, int] = {"bayer4": 4, "xtrans9": 9, "bayer3": 3, "xtrans36": 36, "srgb3": 3}
@@ -28,6 +29,11 @@ KIND: dict[Packing, str] = {
     "bayer4": "bayer", "xtrans9": "xtrans", "bayer3": "bayer", "xtrans36": "xtrans", "srgb3": "",
 }  # fmt: skip
 """The CFA it is for; "" for any."""
+LIMITS: dict[Input, tuple[float, float]] = {
+    "headroom": (-inf, 4.0), "balanced": (-inf, 1.0), "sensor": (0.0, 1.0), "srgb": (-inf, 1.0),
+}  # fmt: skip
+"""Least and greatest bright light that is kept. With room above 1, noise in what is nearly white keeps its mean, and
+where a highlight saturates in one colour the others tell how far they go."""
 WHOLE: dict[Packing, int] = {"bayer4": 1, "xtrans9": 2, "bayer3": 2, "xtrans36": 1, "srgb3": 1}
 """Packed pixels along one side of a CFA cell: a tile must start on one."""
 
@@ -55,8 +61,9 @@ class Contract:
     max_ratio: float
     """The largest ratio the network was trained for."""
     input: Input
-    """balanced: light x white balance x ratio, negatives kept, clipped above 1. sensor: light x ratio, in [0, 1].
-    srgb: balanced, then plainly demosaiced and brought to sRGB by the file's own matrix, in [0, 1]."""
+    """headroom: light x white balance x ratio, negatives kept, clipped above 4. balanced: clipped above 1.
+    sensor: light x ratio, in [0, 1]. srgb: balanced, then plainly demosaiced and brought to sRGB by the file's own
+    matrix, in [0, 1]."""
     output: Output
     """camera: white-balanced camera RGB under the sRGB curve, in [0, 1]. srgb: the finished picture, in [0, 1]."""
     pixel_bytes: int

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from darkroom.develop import cfa
-from darkroom.develop.contract import Input, Output, Packing
+from darkroom.develop.contract import LIMITS, Input, Output, Packing
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA
@@ -153,10 +153,9 @@ def expose(
     mosaic = cfa.sample(light, kind.cfa) / balance
     recorded = noise.record(mosaic / ratio, sensor, rng)
     recorded *= np.float32(ratio / (sensor.white - sensor.black))
-    if kind.input == "sensor":
-        return cfa.pack(np.clip(recorded, 0, 1), kind.packing)
-    recorded *= balance
-    np.minimum(recorded, 1, out=recorded)
+    if kind.input != "sensor":
+        recorded *= balance
+    np.clip(recorded, *LIMITS[kind.input], out=recorded)
     if kind.input == "srgb":
         return cfa.developed(recorded, kind.cfa, camera_to_srgb)
     return cfa.pack(recorded, kind.packing)

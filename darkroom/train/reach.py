@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from darkroom.develop import cfa
-from darkroom.develop.contract import PIXEL, PLANES, Input, Packing
+from darkroom.develop.contract import LIMITS, PIXEL, PLANES, Input, Packing
 from darkroom.errors import ModelError
 
 SEAM = 0.1 / 255
@@ -54,9 +54,9 @@ def scenes(packing: Packing, input: Input, height: int, width: int) -> Tensor:
     ramp = np.linspace(0, 1, shape[2], dtype=np.float32) + np.float32(0.2) * noise
     lamps = np.where(_fields(rng, shape, 8) > 0.95, 1, np.float32(0.05) * noise)
     steps = _fields(rng, shape, 32)
-    light = np.clip([ramp, lamps, steps], -np.inf if input == "balanced" else 0, 1).astype(np.float32)
+    light = np.clip([ramp, lamps, steps], *LIMITS[input]).astype(np.float32)
     if packing == "srgb3":
-        return torch.from_numpy(light)
+        return torch.from_numpy(light.clip(min=0))
     return torch.from_numpy(np.stack([cfa.pack(mosaic, packing) for mosaic in light[:, 0]]))
 
 

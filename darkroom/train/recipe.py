@@ -133,8 +133,8 @@ def checked(recipe: Recipe, file: str) -> Recipe:
     """Return the recipe if it can be followed; SettingsError says what cannot."""
     if (recipe.layout == "srgb") != (recipe.input == "srgb"):
         raise SettingsError(f"{file}: layout srgb and input srgb go together; say both or neither")
-    if recipe.output == "camera" and recipe.input != "balanced":
-        raise SettingsError(f'{file}: output camera needs white-balanced light; say input = "balanced"')
+    if recipe.output == "camera" and recipe.input not in ("headroom", "balanced"):
+        raise SettingsError(f'{file}: output camera needs white-balanced light; say input = "headroom" or "balanced"')
     for i, stage in enumerate(recipe.stages, 1):
         place = f"{file}: stage {i}"
         if (stage.steps > 0) == (stage.epochs > 0):

@@ -76,6 +76,17 @@ def test_bright_keeps_noise_below_black_and_clips_above_white():
     assert (bright[:, 2:] == 1).all()
 
 
+def test_a_network_with_headroom_sees_how_far_light_goes_beyond_white():
+    mosaic = np.full((8, 8), 500, np.uint16)
+    mosaic[4:] = 16000
+    frame, window = frame_of(mosaic, "bayer"), (slice(0, 4), slice(0, 4))
+    contract = contract_for("bayer", input="headroom")
+    seen = cfa.bright(frame, *window, gains=np.array([2, 1, 3]), ratio=1, contract=contract)
+    light = (16000 - 512) / (16383 - 512)
+    assert np.allclose(seen[:, 3, 0], [2 * light, light, 3 * light, light]) and seen[:, 0].max() < 0
+    assert (cfa.bright(frame, *window, gains=np.ones(3), ratio=100, contract=contract)[:, 2:] == 4).all()
+
+
 def test_a_sensor_network_gets_no_gain_and_no_negative_light():
     frame = frame_of(np.arange(480, 544, dtype=np.uint16).reshape(8, 8), "bayer")
     window = slice(0, 4), slice(0, 4)

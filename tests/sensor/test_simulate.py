@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from darkroom.develop import cfa
+from darkroom.develop.contract import LIMITS
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.sensor import noise, simulate
@@ -17,6 +18,7 @@ KINDS = [
     Kind("bayer", "bayer3", "sensor", "srgb"),
     Kind("xtrans", "xtrans36", "sensor", "srgb"),
     Kind("bayer", "srgb3", "srgb", "srgb"),
+    Kind("bayer", "bayer4", "headroom", "camera"),
 ]
 SHAPES = {
     "bayer4": (4, 48, 48),
@@ -39,8 +41,9 @@ def test_an_example_repeats_with_its_seed_and_fits_its_reference(kind):
     first, second = (simulate.example(photos, known, np.random.default_rng(3), kind=kind, size=96) for _ in range(2))
     assert (first.bright == second.bright).all() and (first.reference == second.reference).all()
     assert first.reference.shape == (3, 96, 96) and 0 <= first.reference.min() and first.reference.max() <= 1
-    assert first.bright.shape == SHAPES[kind.packing] and first.bright.max() <= 1
-    assert kind.input == "balanced" or first.bright.min() >= 0
+    assert first.bright.shape == SHAPES[kind.packing]
+    low, high = (0, 1) if kind.input == "srgb" else LIMITS[kind.input]
+    assert low <= first.bright.min() and first.bright.max() <= high
     assert simulate.shown(first.bright, kind).shape == (3, 96, 96)
 
 
@@ -55,6 +58,18 @@ def test_what_is_amplified_again_is_the_reference_under_noise(kind):
     shown = cfa.demosaic(bright, kind.packing)
     assert np.allclose(shown.mean(axis=(1, 2)), [0.2, 0.4, 0.1], atol=0.01)
     assert linear_to_srgb(light).max() < 1
+
+
+def test_with_headroom_the_mean_of_noisy_white_is_kept():
+    light = np.full((192, 192, 3), 0.98, np.float32)
+    means = {}
+    for kind in (KINDS[0], KINDS[-1]):
+        bright = simulate.expose(
+            light, np.ones(3, np.float32), 300, noise.central(noise.camera("sonya7s2"), 6.0, 0.1),
+            np.random.default_rng(0), kind=kind, camera_to_srgb=np.eye(3, dtype=np.float32),
+        )  # fmt: skip
+        means[kind.input] = float(bright.mean())
+    assert abs(means["headroom"] - 0.98) < 0.02 and means["balanced"] < 0.9
 
 
 def test_a_network_of_one_camera_must_undo_its_colour_and_balance():

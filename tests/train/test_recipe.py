@@ -53,7 +53,7 @@ def test_a_user_writes_a_recipe_of_their_own(tmp_path):
         ("about =", "is no TOML"),
         ('network = "compact"', "has no about; add it"),
         ('colour = "red"\n' + MINIMAL, "unknown key colour; known are name, about"),
-        ('input = "raw"\n' + MINIMAL, "input = 'raw'; wanted one of balanced, sensor, srgb"),
+        ('input = "raw"\n' + MINIMAL, "input = 'raw'; wanted one of headroom, balanced, sensor, srgb"),
         ("cap = true\n" + MINIMAL, "cap = True; wanted float"),
         ('stages = "many"\n' + MINIMAL.partition("[[")[0], "stages are no tables"),
         ('layout = "srgb"\n' + MINIMAL, "layout srgb and input srgb go together"),
