@@ -158,6 +158,25 @@ def test_ms_ssim_falls_from_no_contrast_at_all(name, start):
     assert heard[-1] < heard[0] - 1e-3
 
 
+def test_sampled_ms_ssim_has_the_mean_of_all_of_it():
+    """Over many pictures, for each is judged by one channel and by a quarter of its windows."""
+    reference = torch.cat([scene(1, 3, 180, 180, seed=seed) for seed in range(24)])
+    output = noisy(reference)
+    exact = losses.build({"ms_ssim": 1.0})(output, reference).item()
+    assert losses.build({"ms_ssim_sampled": 1.0})(output, reference).item() == pytest.approx(exact, rel=0.03)
+
+
+def test_sampled_ms_ssim_turns_to_every_channel_and_window():
+    reference = scene(1, 3, 180, 180)
+    untouched = torch.ones(1, 3, 180, 180, dtype=torch.bool)
+    for brighter in np.linspace(0, 0.01, 40):  # another batch: another channel, other windows
+        output = noisy(reference).requires_grad_()
+        losses.build({"ms_ssim_sampled": 1.0})(output, reference + float(brighter)).backward()
+        assert output.grad.abs().sum((0, 2, 3)).count_nonzero() == 1, "one channel a picture"
+        untouched &= output.grad == 0
+    assert not untouched.any()
+
+
 def follow(loss: nn.Module, output: torch.Tensor, reference: torch.Tensor, steps: int) -> list[float]:
     optimiser = torch.optim.Adam([output], 0.03)
     heard = []
@@ -195,7 +214,7 @@ def test_a_loss_that_validated_first_can_still_be_trained_with():
 
 
 def test_the_least_crop_is_the_least_that_works(weights):
-    wanted = {"l1": 1, "l2": 1, "ssim": 11, "ms_ssim": 161, "ms_ssim_even": 161, "vgg": 2}
+    wanted = {"l1": 1, "l2": 1, "ssim": 11, "ms_ssim": 161, "ms_ssim_sampled": 161, "ms_ssim_even": 161, "vgg": 2}
     assert {name: losses.least_crop({name: 1.0}) for name in losses.TERMS} == wanted
     assert losses.least_crop(ZAMIR) == 161
     for name, least in wanted.items():
