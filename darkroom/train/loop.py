@@ -12,11 +12,12 @@ A run is resumed by starting it again: every example is drawn from (seed, its nu
 if it had never stopped. Under `torchrun` each process trains on its share of every batch (DistributedDataParallel).
 """
 
+import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate, count
 from pathlib import Path
@@ -29,7 +30,19 @@ from torch.nn.parallel import DistributedDataParallel
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.sensor import simulate
 from darkroom.sensor.simulate import Example
-from darkroom.train import checkpoint, data, export, learning, losses, networks, optimisers, recipe, watch, workers
+from darkroom.train import (
+    checkpoint,
+    data,
+    export,
+    learning,
+    losses,
+    networks,
+    optimisers,
+    pool,
+    recipe,
+    watch,
+    workers,
+)
 from darkroom.train.checkpoint import State
 from darkroom.train.data import Material
 from darkroom.train.recipe import Recipe, Stage
@@ -40,6 +53,8 @@ SAMPLES = 4
 """Validation examples shown at each validation."""
 AHEAD = 2
 """Batches drawn before they are needed."""
+MALLOC = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28))
+"""mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, and bytes for each."""
 HEARD = 20
 """Steps between two words about the loss."""
 
@@ -128,6 +143,7 @@ class _Run:
 
 
 def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, rank: int, world: int) -> _Run:
+    _keep_freed_memory()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     cuda = torch.cuda.is_available()
@@ -157,6 +173,14 @@ def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, 
         ends=tuple(accumulate(stage.length(material.epoch) for stage in plan.stages)),
         started=(time.process_time(), state.cpu_hours),
     )
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what a step's tensors gave back: each would else be mapped, its pages faulted in, every step."""
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        for option, most in MALLOC:
+            libc.mallopt(option, most)
 
 
 def _follow(
@@ -237,24 +261,23 @@ def _batches(run: _Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]
     """Draw this process's share of every batch, the next ones in a thread while the last one trains."""
     each = math.ceil(stage.batch / run.world)
     drawn = data.draws(run.plan, stage, run.material, run.options.seed)
+    kept = pool.Pool(drawn.example, run.folder, batch=each * run.world, seed=run.options.seed)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
-        first = (step * run.world + run.rank) * each
-        examples = [drawn.example(first + i) for i in range(each)]
-        bright = torch.from_numpy(np.stack([example.bright for example in examples]))
-        return bright, torch.from_numpy(np.stack([example.reference for example in examples]))
+        return kept.batch(kept.picked(step)[run.rank * each :][:each])
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        waiting = [pool.submit(draw, run.state.step + i) for i in range(AHEAD)]
+        waiting = [drawer.submit(draw, run.state.step + i) for i in range(AHEAD)]
         for step in count(run.state.step + AHEAD):
-            waiting.append(pool.submit(draw, step))
+            waiting.append(drawer.submit(draw, step))
             yield waiting.pop(0).result()
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as drawer:
         try:
             yield batches()
         finally:
-            pool.shutdown(cancel_futures=True)
+            drawer.shutdown(cancel_futures=True)
+            kept.close()
 
 
 def _unfrozen(network: nn.Module, last_blocks: int) -> list[nn.Parameter]:

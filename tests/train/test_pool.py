@@ -1,0 +1,71 @@
+"""The pool of examples: the same picks from the same step, each example drawn once and used several times."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from darkroom.sensor.simulate import Example
+from darkroom.train import pool
+from darkroom.train.pool import Pool
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(pool, "SIZE", 32)
+    monkeypatch.setattr(pool, "USES", 4)
+
+
+@pytest.fixture
+def drawn() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def kept(tmp_path, drawn):
+    def draw(number: int) -> Example:
+        drawn.append(number)
+        return Example(np.full((4, 3, 3), number, np.float32), np.full((3, 6, 6), number / 1024, np.float32))
+
+    made = Pool(draw, tmp_path, batch=8, seed=5)
+    yield made
+    made.close()
+
+
+def test_a_batch_holds_the_examples_that_were_picked(kept):
+    for step in (0, 1, 40, 39):
+        picked = kept.picked(step)
+        bright, reference = kept.batch(picked)
+        assert bright.shape == (8, 4, 3, 3) and reference.shape == (8, 3, 6, 6)
+        assert bright[:, 0, 0, 0].tolist() == picked and (reference[:, 0, 0, 0] * 1024).tolist() == picked
+
+
+def test_every_example_is_drawn_once_and_used_about_so_often(kept, drawn):
+    uses = Counter()
+    for step in range(200):
+        picked = kept.picked(step)
+        assert len(set(picked)) == 8
+        kept.batch(picked)
+        uses.update(picked)
+    assert len(drawn) == len(set(drawn)), "none is drawn twice"
+    passed = [uses[number] for number in range(32, 32 + 8 * 200 // 4 - 64)]
+    assert np.mean(passed) == pytest.approx(4, rel=0.1)
+
+
+def test_the_first_batch_is_all_new_and_the_window_moves_on(kept):
+    assert sorted(kept.picked(0)) == list(range(8))
+    late = kept.picked(1000)
+    assert min(late) >= 2000 and max(late) < 2032
+
+
+def test_a_resumed_run_picks_what_the_unbroken_one_would(kept, tmp_path):
+    with_other_seed = Pool(lambda number: None, tmp_path, batch=8, seed=6)
+    again = Pool(lambda number: None, tmp_path, batch=8, seed=5)
+    assert again.picked(77) == kept.picked(77) != with_other_seed.picked(77)
+    again.close()
+    with_other_seed.close()
+
+
+def test_the_ring_leaves_no_file_behind(kept, tmp_path):
+    kept.batch(kept.picked(0))
+    assert list(tmp_path.iterdir()) == []
