@@ -20,9 +20,10 @@ SMALL = {
     "can": {"width": 4},
     "red": {},
     "compact": {"width": 4},
+    "half": {"width": 4, "down": [0, 1, 1]},
 }
 MADE = [(name, packing) for name in ("unet", "can") for packing in PLANES]
-MADE += [(name, packing) for name in ("red", "compact") for packing in ("bayer4", "xtrans9")]
+MADE += [(name, packing) for name in ("red", "compact", "half") for packing in ("bayer4", "xtrans9")]
 BAYER_FRAME = (2848, 4256)
 """The frame that RED's Table 1 counts on."""
 
@@ -222,7 +223,7 @@ def test_building_takes_what_a_recipe_says():
 @pytest.mark.parametrize(
     ("name", "packing", "arguments", "complaint"),
     [
-        ("resnet", "bayer4", {}, "network resnet: no such network; choose compact, red, unet, can"),
+        ("resnet", "bayer4", {}, "network resnet: no such network; choose half, compact, red, unet, can"),
         ("unet", "bayer4", {"depth": 3}, "network unet: has no argument depth; it takes width, levels"),
         ("unet", "bayer4", {"packing": "xtrans9"}, "network unet: has no argument packing"),
         ("unet", "bayer4", {"width": 0}, "network unet: width is 0; give it as 32 is, sizes greater than 0"),

@@ -12,12 +12,13 @@ from darkroom.develop.contract import Packing
 from darkroom.errors import SettingsError
 from darkroom.train.networks.can import Can
 from darkroom.train.networks.compact import Compact
+from darkroom.train.networks.half import Half
 from darkroom.train.networks.red import Red
 from darkroom.train.networks.unet import Unet
 
-Network = Compact | Red | Unet | Can
+Network = Half | Compact | Red | Unet | Can
 
-KINDS: dict[str, type[Network]] = {"compact": Compact, "red": Red, "unet": Unet, "can": Can}
+KINDS: dict[str, type[Network]] = {"half": Half, "compact": Compact, "red": Red, "unet": Unet, "can": Can}
 
 
 def build(name: str, packing: Packing, arguments: dict[str, object]) -> Network:
@@ -42,8 +43,11 @@ def build(name: str, packing: Packing, arguments: dict[str, object]) -> Network:
     return kind(packing, **fitting)
 
 
-def _alike(value: object, default: object) -> bool:
-    """Tell whether a value is of its default's type, and positive where that is a number."""
+def _alike(value: object, default: object, *, least: int = 1) -> bool:
+    """Tell whether a value is of its default's type, and where that is a number large enough: no list of blocks may be
+    empty, but a level may have none.
+    """
     if isinstance(default, tuple):
-        return isinstance(value, tuple) and len(value) == len(default) and all(map(_alike, value, default))
-    return type(value) is type(default) and (type(value) is bool or value > 0)
+        alike = isinstance(value, tuple) and len(value) == len(default)
+        return alike and all(_alike(*each, least=0) for each in zip(value, default, strict=True))
+    return type(value) is type(default) and (type(value) is bool or value >= least)

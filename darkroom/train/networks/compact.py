@@ -58,15 +58,15 @@ class Compact(nn.Module):
         mosaics = 4 * planes
         self.gather = _Gather(planes)
         self.head = nn.Conv2d(mosaics, width, 3, padding=1)
-        self.fine_down = _blocks(width, depth[0])
+        self.fine_down = blocks(width, depth[0])
         self.to_middle = nn.Conv2d(width, 2 * width, 2, stride=2)
-        self.middle_down = _blocks(2 * width, depth[1])
+        self.middle_down = blocks(2 * width, depth[1])
         self.to_coarse = nn.Conv2d(2 * width, 4 * width, 2, stride=2)
-        self.coarse = _blocks(4 * width, depth[2])
+        self.coarse = blocks(4 * width, depth[2])
         self.from_coarse = nn.Conv2d(4 * width, 4 * 2 * width, 1)
-        self.middle_up = _blocks(2 * width, depth[1])
+        self.middle_up = blocks(2 * width, depth[1])
         self.from_middle = nn.Conv2d(2 * width, 4 * width, 1)
-        self.fine_up = _blocks(width, depth[0])
+        self.fine_up = blocks(width, depth[0])
         self.change = nn.Conv2d(width, 3 * BLOCK * BLOCK, 1)
         self.gate = nn.Conv2d(width, mosaics, 1)
         self.interpolate = nn.Conv2d(mosaics, 3 * BLOCK * BLOCK, 3, padding=1, bias=False)
@@ -109,7 +109,7 @@ class Compact(nn.Module):
             self.interpolate.weight.copy_(_interpolation(mosaics) * (1 + math.exp(-OPEN)))
             if self.packing == "xtrans9":
                 self.front.bias.zero_()
-                self.front.weight.copy_(_virtual_mosaic())
+                self.front.weight.copy_(virtual_mosaic())
 
 
 def encode(bright: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class _Residual(nn.Module):
         return x + self.second(F.leaky_relu(self.first(x), 0.2))
 
 
-def _blocks(width: int, count: int) -> nn.Sequential:
+def blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(_Residual(width) for _ in range(count)))
 
 
@@ -182,7 +182,7 @@ def _interpolation(mosaics: int) -> Tensor:
     return weight
 
 
-def _virtual_mosaic() -> Tensor:
+def virtual_mosaic() -> Tensor:
     """(72, 9, 4, 4) weights from the packed pixels in and around an X-Trans cell to a mosaic with 2 x 2 cells.
 
     Of the eight channels at half resolution the first four are the virtual R G B G sites, each the
