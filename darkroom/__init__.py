@@ -11,7 +11,8 @@ from darkroom import develop as _room  # noqa: F401
 if TYPE_CHECKING:
     from os import PathLike
 
-    from numpy.typing import NDArray
+    from darkroom.develop.finish import Bits
+    from darkroom.frame import Picture
 
 __version__ = "0.1.0"
 
@@ -22,9 +23,9 @@ def develop(
     amp: str | float = "auto",
     model: str | None = None,
     device: str = "auto",
-    bits: int = 16,
+    bits: Bits = 16,
     memory: int = 1_000_000_000,
-) -> NDArray:
+) -> Picture:
     """Develop one raw photo: what `darkroom develop` does, as an array.
 
     `amp` is "auto", a ratio, "iso:N" or "exposure:Ns"; `model` a shipped network's name or an .onnx file,

@@ -1,12 +1,16 @@
 """What a raw exposure is, once decoded: plain numbers, no file, no library."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 CFA = Literal["bayer", "xtrans"]
+CFAS: tuple[CFA, ...] = get_args(CFA)
+
+Picture = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+"""(H, W, 3) sRGB-encoded: 0..1 as 0..255, 0..65535 or 0..1."""
 
 BAYER = np.array([[0, 1], [1, 2]], np.uint8)
 """Colour of each site of the canonical Bayer cell: 0 red, 1 green, 2 blue."""
@@ -24,7 +28,7 @@ XTRANS = np.array(
 )
 """Colour of each site of the canonical X-Trans cell, the phase SID packs (train_Fuji.py)."""
 
-CELL = {"bayer": BAYER, "xtrans": XTRANS}
+CELL: dict[str, NDArray[np.uint8]] = {"bayer": BAYER, "xtrans": XTRANS}
 
 SRGB_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 """Linear sRGB -> CIE XYZ (D65), the figures dcraw and LibRaw use."""

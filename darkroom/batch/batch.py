@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -123,23 +122,27 @@ def run(
                 on_done(result)
             full = full or ended
 
+    def begin(job: Job | None) -> Future[tuple[Frame, float]] | None:
+        return reader.submit(_read, job.input) if job else None
+
     try:
-        ahead = reader.submit(_read, batch.jobs[0].input)
+        ahead = begin(batch.jobs[0])
         network(_likely_cfa(batch.jobs[0].input))  # loads while the first file is decoded
         largest = 0
-        for job, following in pairwise((*batch.jobs, None)):
+        for job, following in zip(batch.jobs, (*batch.jobs[1:], None), strict=True):
             if stop() or full:
                 break
+            assert ahead
             try:
                 frame, seconds = ahead.result()
             except Exception as error:
                 settle(leave=0)
                 on_done(_failed(job.input, error, len(job.targets)))
-                ahead = following and reader.submit(_read, following.input)
+                ahead = begin(following)
                 continue
             largest = max(largest, frame.mosaic.size)
             flight = _in_flight(largest, following, settings)
-            ahead = following and reader.submit(_read, following.input) if flight else None
+            ahead = begin(following) if flight else None
             for made, target in enumerate(job.targets):
                 settle(leave=1 if flight else 0)
                 if full:
@@ -160,7 +163,7 @@ def run(
                 behind.append(writer.submit(_write, work))
                 del developed, work  # the writer's now, which drops the picture once it is written
             del frame
-            ahead = ahead or (following and reader.submit(_read, following.input))
+            ahead = ahead or begin(following)
         settle(leave=0)
     finally:
         reader.shutdown(wait=False, cancel_futures=True)

@@ -38,6 +38,7 @@ def running() -> subprocess.Popen[bytes]:
             import fcntl
 
             with contextlib.suppress(OSError):  # a user's share of large pipes may be used up
+                assert process.stdout
                 fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE)
         return process
 
@@ -65,6 +66,7 @@ def end() -> None:
         ended.wait()
         for pipe in (ended.stdin, ended.stdout):
             with contextlib.suppress(OSError):  # a request may still lie in the buffer
+                assert pipe
                 pipe.close()
 
 
@@ -72,6 +74,7 @@ def _forget() -> None:
     """Leave the process, and a lock that a thread may hold, to the parent that this process was forked from."""
     global process, lock
     if process:
+        assert process.stdin and process.stdout
         process.stdin.close()
         process.stdout.close()
         process.returncode = 0  # not ours to wait for

@@ -9,6 +9,7 @@ believed before it is checked.
 """
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -16,13 +17,18 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.decode import child
 from darkroom.errors import RawError
+
+Answer = TypeVar("Answer")
+Number = TypeVar("Number", bound=np.generic)
+Header = dict[str, Any]
+"""JSON, whose values are checked one by one."""
 
 PATIENCE = 60.0
 """seconds a file may take, at least; a 61 MP file takes about 2."""
@@ -105,7 +111,9 @@ def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[F
     """
     patience = max(patience, path.stat().st_size / _SLOWEST)
 
-    def receive(process: subprocess.Popen[bytes], facts: Facts, mosaic: NDArray[np.uint16]) -> tuple:
+    def receive(
+        process: subprocess.Popen[bytes], facts: Facts, mosaic: NDArray[np.uint16]
+    ) -> tuple[Facts, NDArray[np.uint16]]:
         _say(process, "send")
         _receive(process, mosaic)
         return facts, mosaic
@@ -122,7 +130,9 @@ def render(
     """
     patience = max(patience, path.stat().st_size / _SLOWEST_RENDERING)
 
-    def receive(process: subprocess.Popen[bytes], facts: Facts, mosaic: NDArray[np.uint16]) -> tuple:
+    def receive(
+        process: subprocess.Popen[bytes], facts: Facts, mosaic: NDArray[np.uint16]
+    ) -> tuple[Facts, NDArray[np.uint16], NDArray[np.uint16] | Refusal]:
         _say(process, json.dumps(asdict(style(facts))))
         _receive(process, mosaic)
         header = _header(process)
@@ -135,13 +145,23 @@ def render(
     return _ask(path, canvas, patience, receive)
 
 
-def _ask(path: Path, canvas: Canvas, patience: float, receive: Callable[..., tuple]) -> tuple | Refusal:
+def _ask(
+    path: Path,
+    canvas: Canvas,
+    patience: float,
+    receive: Callable[[subprocess.Popen[bytes], Facts, NDArray[np.uint16]], Answer],
+) -> Answer | Refusal:
     """Have the process open a file, and `receive` what it then sends."""
     request = {"path": os.fspath(path.absolute()), "seconds": int(patience) + 10}
     with child.lock:
         process = child.running()
         expired = threading.Event()
-        watch = threading.Timer(patience, lambda: (expired.set(), process.kill()))
+
+        def expire() -> None:
+            expired.set()
+            process.kill()
+
+        watch = threading.Timer(patience, expire)
         watch.daemon = True
         watch.start()
         in_step = False  # until then, the pipe may hold half an answer
@@ -171,12 +191,14 @@ def _ask(path: Path, canvas: Canvas, patience: float, receive: Callable[..., tup
 
 
 def _say(process: subprocess.Popen[bytes], line: str) -> None:
+    assert process.stdin
     process.stdin.write(line.encode() + b"\n")
     process.stdin.flush()
 
 
-def _header(process: subprocess.Popen[bytes]) -> dict:
+def _header(process: subprocess.Popen[bytes]) -> Header:
     """Read the line that an answer begins with; raises EOFError where there is none."""
+    assert process.stdout
     line = process.stdout.readline(_LONGEST_HEADER)
     if not line.endswith(b"\n"):
         raise EOFError
@@ -189,11 +211,11 @@ def _header(process: subprocess.Popen[bytes]) -> dict:
     return header
 
 
-def _refusal(header: dict) -> Refusal:
+def _refusal(header: Header) -> Refusal:
     return Refusal(str(header["refused"])[:40], " ".join(str(header.get("detail", "")).split())[:200])
 
 
-def _size(header: dict) -> tuple[int, int]:
+def _size(header: Header) -> tuple[int, int]:
     """Check a height and a width; raises EOFError where they make no sense."""
     try:
         height, width = int(header["height"]), int(header["width"])
@@ -235,7 +257,7 @@ def _told(process: subprocess.Popen[bytes]) -> Facts | Refusal:
         raise EOFError("an answer without sense") from error
 
 
-def _array(numbers: list, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray:
+def _array(numbers: object, shape: tuple[int, ...], kind: type[Number]) -> NDArray[Number]:
     array = np.array(numbers, kind)
     if array.shape != shape:
         raise ValueError(f"{array.shape} numbers instead of {shape}")
@@ -244,6 +266,7 @@ def _array(numbers: list, shape: tuple[int, ...], kind: type[np.generic]) -> NDA
 
 def _receive(process: subprocess.Popen[bytes], samples: NDArray[np.uint16]) -> None:
     """Read (H, ...) samples into an array or view, band by band; raises EOFError where they end too early."""
+    assert isinstance(process.stdout, io.BufferedReader)
     rows = max(1, child.PIPE // samples[0].nbytes)
     buffer = None if samples.flags.c_contiguous else np.empty((rows, *samples.shape[1:]), np.uint16)
     for row in range(0, len(samples), rows):

@@ -45,7 +45,7 @@ def lost_from(picture: NDArray[np.uint16], white: float) -> int | None:
     flat = alike.all(-1) & (windows.min(-1) < _SATURATED * white)
     usual = alike.mean((1, 2))
 
-    found = []
+    found: list[int | None] = []
     for strip, left in enumerate(lefts):
         right = width if strip == len(lefts) - 1 else lefts[strip + 1]
         for first, last in _runs(flat[:, strip]):

@@ -15,11 +15,12 @@ import os
 import signal
 import sys
 import tempfile
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy
     import rawpy
+    from numpy.typing import NDArray
 
 _THREADS = 4
 """Most threads LibRaw may use: each reserves address space, of which `_MOST_MEMORY` allows only so much."""
@@ -85,9 +86,9 @@ def _answer(path: str, requests: BinaryIO, answers: BinaryIO, chatter: BinaryIO)
         facts, mosaic = (_facts(raw), raw.raw_image_visible) if flat else ({"refused": "Stack", "detail": ""}, None)
     except Exception as error:  # whatever rawpy makes of a bad file: the parent puts it into words
         facts = {"refused": type(error).__name__, "detail": str(error)[:200]}
-    _send(answers, facts | {"chatter": _read_away(chatter)})
+    _send(answers, {**facts, "chatter": _read_away(chatter)})
     wanted = b"skip\n" if "refused" in facts else requests.readline()
-    if wanted != b"skip\n":
+    if wanted != b"skip\n" and mosaic is not None:
         _send_rows(answers, mosaic)
     if wanted.startswith(b"{"):
         _send_rendering(answers, raw, json.loads(wanted))
@@ -132,7 +133,7 @@ def _send(answers: BinaryIO, header: dict[str, object]) -> None:
     answers.flush()
 
 
-def _send_rows(answers: BinaryIO, samples: "numpy.ndarray") -> None:
+def _send_rows(answers: BinaryIO, samples: "NDArray[numpy.uint8] | NDArray[numpy.uint16]") -> None:
     """Write (H, ...) uint16 row by row, in bands where margins leave gaps between the rows."""
     if samples.flags.c_contiguous:
         answers.write(samples.data)
@@ -144,7 +145,7 @@ def _send_rows(answers: BinaryIO, samples: "numpy.ndarray") -> None:
     answers.flush()
 
 
-def _send_rendering(answers: BinaryIO, raw: "rawpy.RawPy", wanted: dict) -> None:
+def _send_rendering(answers: BinaryIO, raw: "rawpy.RawPy", wanted: dict[str, Any]) -> None:
     """Develop as SID did its references, but not turned; colours, curve and white balance are the parent's choice."""
     import rawpy
 

@@ -20,7 +20,7 @@ from darkroom.decode import decoder, intact, tags
 from darkroom.decode.decoder import Facts, Refusal, Rendering
 from darkroom.decode.tags import Tags
 from darkroom.errors import DarkroomError, RawError
-from darkroom.frame import CELL, CFA, SRGB_TO_XYZ, Exposure, Frame, Window
+from darkroom.frame import CELL, CFA, CFAS, SRGB_TO_XYZ, Exposure, Frame, Window
 
 Kind = Literal["camera", "srgb"]
 Curve = Literal["srgb", "bt709"]
@@ -138,7 +138,9 @@ def _sound(path: Path, facts: Facts, picture: NDArray[np.uint16], told: Tags) ->
         what = "zeros" if not picture[lost:].any() else "garbage"
         raise _damaged(path, f"decoded to {what} from row {lost} of {facts.height}")
     cfa, phase = _phase(path, facts)
-    return _frame(path, facts, told, cfa, phase, _continued(picture.base, phase, len(CELL[cfa])))
+    whole = picture.base
+    assert whole is not None  # what `canvas` made a view of
+    return _frame(path, facts, told, cfa, phase, _continued(whole, phase, len(CELL[cfa])))
 
 
 def _size(path: Path) -> int:
@@ -209,7 +211,8 @@ def _phase(path: Path, facts: Facts) -> tuple[CFA, tuple[int, int]]:
         raise RawError(f"{path}: its filters are {facts.names}, not red, green and blue; {_OTHER_CAMERA}")
     colours = np.where(facts.colours == 3, 1, facts.colours)  # 3 is the second green
     grid = np.arange(len(colours))
-    for cfa, cell in CELL.items():
+    for cfa in CFAS:
+        cell = CELL[cfa]
         side = len(cell)
         phases = [(down, right) for down in range(side) for right in range(side)]
         for down, right in sorted(phases, key=sum):  # X-Trans repeats after (3, 3) already: take the nearer

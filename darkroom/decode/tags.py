@@ -123,7 +123,8 @@ def _camera(directories: list[tiff.Fields]) -> str:
 def _directories(file: BinaryIO, start: int) -> list[tiff.Fields]:
     """Read the directories of the TIFF at byte `start`: IFD0 first, then those that follow or hang below it."""
     order, first = tiff.header(file, start)
-    waiting, seen, found = [first], {0}, []
+    waiting, seen = [first], {0}
+    found: list[tiff.Fields] = []
     while waiting and len(found) < _MOST_DIRECTORIES:
         at = waiting.pop(0)
         if at in seen:

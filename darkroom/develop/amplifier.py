@@ -39,6 +39,7 @@ LIMITS: dict[Kind, tuple[float, float]] = {
     "exposure": (1e-6, 1e6),
 }
 """What is taken for a mistake lies outside: m, ratio, ISO, seconds."""
+_KINDS: dict[str, Kind] = {kind: kind for kind in LIMITS}
 
 SAMPLES = 1 << 22
 """Sites that the mean is taken over, at most twice as many: whole rows of cells, evenly spread. Even a quarter of the
@@ -64,14 +65,15 @@ def parse(text: str) -> Amp:
     """
     name, colon, rest = text.strip().lower().partition(":")
     try:
-        if name in ("auto", "paper"):
-            amp = Amp(name, float(rest) if colon else DEFAULT_M)
-        elif name == "iso":
-            amp = Amp(name, float(rest))
-        elif name == "exposure":
-            amp = Amp(name, _seconds(rest))
+        kind = _KINDS.get(name, "number")
+        if kind in ("auto", "paper"):
+            amp = Amp(kind, float(rest) if colon else DEFAULT_M)
+        elif kind == "iso":
+            amp = Amp(kind, float(rest))
+        elif kind == "exposure":
+            amp = Amp(kind, _seconds(rest))
         else:
-            amp = Amp("number", float(text))
+            amp = Amp(kind, float(text))
     except (ValueError, ZeroDivisionError):
         raise SettingsError(f"--amp {text}: is no amplification; give {EXAMPLES}") from None
     least, most = LIMITS[amp.kind]
@@ -109,7 +111,7 @@ def clipped(frame: Frame, gains: NDArray[np.float32], ratio: float) -> float:
     above = 0
     for row in range(len(cell)):
         sites = frame.mosaic[_rows(frame, row), window.left : window.left + window.width]
-        above += np.count_nonzero(sites > limit[row, columns % len(cell)])
+        above += int(np.count_nonzero(sites > limit[row, columns % len(cell)]))
     return above / (window.height * window.width)
 
 
@@ -140,12 +142,12 @@ def _weighted_mean(frame: Frame, *, negatives: bool) -> float:
     for black in np.unique(frame.black):
         counts = _histogram(frame, frame.black == black)
         found = np.flatnonzero(counts)
-        light = (found - float(black)) / (frame.white - float(black))
+        light = (found.astype(np.float64) - float(black)) / (frame.white - float(black))
         if not negatives:
             light = np.maximum(light, 0)
         weighted = _weights(light) * counts[found]
-        total += weighted @ light
-        weights += weighted.sum()
+        total += float(weighted @ light)
+        weights += float(weighted.sum())
     return float(total / weights)
 
 

@@ -6,7 +6,8 @@ Light is 0 at the black level and 1 where the sensor saturates. The mosaic start
 phase (raw.read sees to that), so no function here knows about phases.
 """
 
-from typing import NamedTuple
+from functools import reduce
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from darkroom.errors import SettingsError
 from darkroom.frame import CELL, Frame
 
 Array = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 
 
 class Site(NamedTuple):
@@ -85,7 +87,7 @@ def packing(kind: str, layout: str) -> Packing:
     return known[layout]
 
 
-def sample(rgb: NDArray, cfa: str) -> NDArray:
+def sample(rgb: NDArray[Number], cfa: str) -> NDArray[Number]:
     """See a colour image through the mosaic: (H, W, 3) -> (H, W), at the canonical phase."""
     mosaic = np.empty(rgb.shape[:2], rgb.dtype)
     period = len(CELL[cfa])
@@ -94,7 +96,7 @@ def sample(rgb: NDArray, cfa: str) -> NDArray:
     return mosaic
 
 
-def pack(mosaic: NDArray, packing: Packing) -> NDArray:
+def pack(mosaic: NDArray[Number], packing: Packing) -> NDArray[Number]:
     """Rearrange a mosaic by colour: (H, W) -> (C, H/s, W/s), values untouched.
 
     H and W must be multiples of the CFA cell, 2 for Bayer and 6 for X-Trans.
@@ -111,7 +113,7 @@ def pack(mosaic: NDArray, packing: Packing) -> NDArray:
     return packed
 
 
-def unpack(packed: NDArray, packing: Packing) -> NDArray:
+def unpack(packed: NDArray[Number], packing: Packing) -> NDArray[Number]:
     """Undo `pack`: (C, h, w) -> (H, W)."""
     pixel = PIXEL[packing]
     period, across = _period(packing)
@@ -128,7 +130,7 @@ def packed_size(frame: Frame, contract: Contract) -> tuple[int, int]:
     return -(-height // step) * contract.multiple, -(-width // step) * contract.multiple
 
 
-def bright(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: float, contract: Contract) -> Array:
+def bright(frame: Frame, rows: slice, cols: slice, *, gains: Array, ratio: float, contract: Contract) -> Array:
     """Pack and amplify one window of the mosaic to the brightness the network was trained for.
 
     `rows` and `cols` are in packed pixels and start on a CFA cell; where they reach past the mosaic
@@ -144,7 +146,7 @@ def bright(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: flo
         frame.mosaic, slice(rows.start * pixel, rows.stop * pixel), slice(cols.start * pixel, cols.stop * pixel), period
     )
     packed = _planes(packing, rows.stop - rows.start, cols.stop - cols.start, np.float32)
-    balance = np.ones(3) if contract.input == "sensor" else gains
+    balance = np.ones(3, np.float32) if contract.input == "sensor" else gains
     for s in SITES[packing]:
         plane = packed[s.channel, s.row :: across, s.col :: across]
         _amplify(
@@ -182,7 +184,7 @@ def demosaic(packed: Array, packing: Packing) -> Array:
     return _interpolate(unpack(packed, packing), KIND[packing])
 
 
-def developed(light: Array, kind: str, camera_to_srgb: NDArray) -> Array:
+def developed(light: Array, kind: str, camera_to_srgb: Array) -> Array:
     """Develop plainly, without a network: demosaic, colour matrix, sRGB curve.
 
     (H, W) light, balanced, amplified and clipped above at 1, from the start of a CFA cell -> (3, H, W) sRGB in [0, 1].
@@ -192,7 +194,7 @@ def developed(light: Array, kind: str, camera_to_srgb: NDArray) -> Array:
     return linear_to_srgb(np.clip(picture, 0, 1, out=picture))
 
 
-def coloured(camera: Array, matrix: NDArray) -> Array:
+def coloured(camera: Array, matrix: Array) -> Array:
     """Take linear camera RGB (3, H, W) to another space by a (3, 3) matrix.
 
     Not by `@`, whose rounding depends on the size of the array: tiles would differ from the whole.
@@ -208,14 +210,14 @@ def _period(packing: Packing) -> tuple[int, int]:
     return period, period // PIXEL[packing]
 
 
-def _planes(packing: Packing, height: int, width: int, dtype: np.dtype | type) -> NDArray:
+def _planes(packing: Packing, height: int, width: int, dtype: np.dtype[Number] | type[Number]) -> NDArray[Number]:
     """Room for packed light; a masked packing leaves most of it at 0."""
     empty = np.zeros if packing == "bayer3" else np.empty
     return empty((PLANES[packing], height, width), dtype)
 
 
 def _amplify(
-    sites: NDArray, plane: Array, spot: tuple[int, int], *, frame: Frame, gains: NDArray, ratio: float
+    sites: NDArray[np.uint16], plane: Array, spot: tuple[int, int], *, frame: Frame, gains: Array, ratio: float
 ) -> None:
     """Write the light x gain x ratio of one site of the cell into `plane`."""
     black = float(frame.black[spot])
@@ -224,7 +226,7 @@ def _amplify(
     plane -= np.float32(black * scale)
 
 
-def _picture(frame: Frame, rows: slice, cols: slice, *, gains: NDArray, ratio: float) -> Array:
+def _picture(frame: Frame, rows: slice, cols: slice, *, gains: Array, ratio: float) -> Array:
     """Develop a window plainly: (3, h, w), made from as much more of the mosaic as the demosaic sees."""
     period, reach = len(CELL[frame.cfa]), len(NEAR[frame.cfa]) // 2
     tall, wide = (
@@ -252,7 +254,7 @@ def _interpolate(mosaic: Array, kind: str) -> Array:
     return planes
 
 
-def _window(mosaic: NDArray, rows: slice, cols: slice, period: int) -> NDArray:
+def _window(mosaic: NDArray[np.uint16], rows: slice, cols: slice, period: int) -> NDArray[np.uint16]:
     if rows.start >= 0 and cols.start >= 0 and rows.stop <= mosaic.shape[0] and cols.stop <= mosaic.shape[1]:
         return mosaic[rows, cols]
     return mosaic[np.ix_(_mirror(rows, mosaic.shape[0], period), _mirror(cols, mosaic.shape[1], period))]
@@ -272,5 +274,5 @@ def _blur(plane: Array, kernel: tuple[float, ...]) -> Array:
     reach = len(kernel) // 2
     height, width = plane.shape
     padded = np.pad(plane, reach)
-    across = sum(np.float32(k) * padded[:, i : i + width] for i, k in enumerate(kernel))
-    return sum(np.float32(k) * across[i : i + height] for i, k in enumerate(kernel))
+    across = reduce(np.add, [np.float32(k) * padded[:, i : i + width] for i, k in enumerate(kernel)])
+    return reduce(np.add, [np.float32(k) * across[i : i + height] for i, k in enumerate(kernel)])

@@ -8,9 +8,9 @@ takes a picture that was plainly developed and gives a better one (`input` "srgb
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import inf
-from typing import Literal, get_args
+from typing import Literal, get_args, get_type_hints
 
 from darkroom.errors import ModelError
 
@@ -93,7 +93,7 @@ def from_json(text: str, file: str) -> Contract:
         raise ModelError(f"{file}: its contract is not JSON; export it again with `darkroom train`") from None
     if not isinstance(entries, dict):
         raise ModelError(f"{file}: its contract is not a JSON object; export it again with `darkroom train`")
-    known = {field.name: field.type for field in fields(Contract)}
+    known = get_type_hints(Contract)
     odd = sorted(known.keys() ^ entries.keys())
     if odd:
         raise ModelError(

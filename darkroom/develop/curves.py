@@ -3,14 +3,18 @@
 float array, 0..1  ->  the same kind of array, under the curve or freed of it
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 _ALPHA, _BETA = 1.09929682680944, 0.018053968510807
 """BT.709's constants, to the digits at which its two parts meet (BT.2020); LibRaw computes the same."""
 
 
-def srgb_to_linear(encoded: NDArray) -> NDArray:
+def srgb_to_linear(encoded: NDArray[Float]) -> NDArray[Float]:
     """Undo the sRGB transfer curve (IEC 61966-2-1).
 
     Any float array, 0..1 -> the same kind of array, linear; the linear foot goes on below 0.
@@ -18,7 +22,7 @@ def srgb_to_linear(encoded: NDArray) -> NDArray:
     return np.where(encoded <= 0.04045, encoded / 12.92, ((np.maximum(encoded, 0.04045) + 0.055) / 1.055) ** 2.4)
 
 
-def linear_to_srgb(linear: NDArray) -> NDArray:
+def linear_to_srgb(linear: NDArray[Float]) -> NDArray[Float]:
     """Apply the sRGB transfer curve (IEC 61966-2-1).
 
     Any float array, linear, 0..1 -> the same kind of array, encoded; the linear foot goes on below 0.
@@ -26,12 +30,12 @@ def linear_to_srgb(linear: NDArray) -> NDArray:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def bt709_to_linear(encoded: NDArray) -> NDArray:
+def bt709_to_linear(encoded: NDArray[Float]) -> NDArray[Float]:
     """Undo the BT.709 transfer curve: 0..1 -> linear."""
     steep = ((np.maximum(encoded, 4.5 * _BETA) + _ALPHA - 1) / _ALPHA) ** (1 / 0.45)
     return np.where(encoded < 4.5 * _BETA, encoded / 4.5, steep)
 
 
-def linear_to_bt709(linear: NDArray) -> NDArray:
+def linear_to_bt709(linear: NDArray[Float]) -> NDArray[Float]:
     """Apply the BT.709 transfer curve: linear, 0..1 -> encoded."""
     return np.where(linear < _BETA, 4.5 * linear, _ALPHA * np.maximum(linear, _BETA) ** 0.45 - (_ALPHA - 1))

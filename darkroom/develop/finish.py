@@ -12,13 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
-from darkroom.frame import Window
+from darkroom.frame import Picture, Window
 
 Array = NDArray[np.float32]
 Bits = Literal[8, 16, 32]
@@ -97,12 +97,12 @@ class _Veil:
 def render(
     rgb: NDArray[np.uint16],
     *,
-    matrix: NDArray,
+    matrix: Array,
     window: Window,
     orientation: int,
     look: Look = Look(),
     bits: Bits = 8,
-) -> NDArray:
+) -> Picture:
     """Turn camera RGB into the picture one looks at.
 
     `rgb` (3, H, W) is white-balanced camera RGB under the sRGB curve, 0..65535; `matrix` (3, 3) takes it, linear, to
@@ -125,7 +125,7 @@ def render(
     return picture
 
 
-def _canvas(window: Window, orientation: int, bits: Bits) -> tuple[NDArray, NDArray]:
+def _canvas(window: Window, orientation: int, bits: Bits) -> tuple[Picture, Picture]:
     """Make an empty picture, and the view of it, (h, w, 3), that lies as the sensor does."""
     dtype = {8: np.uint8, 16: np.uint16, 32: np.float32}[bits]
     lying = orientation >= 5
@@ -159,12 +159,12 @@ def _decoding() -> Array:
 
 
 @cache
-def _encoding(bits: Bits) -> NDArray:
+def _encoding(bits: Bits) -> Picture:
     encoded = linear_to_srgb((np.arange(STEPS + 1) / STEPS) ** 2)
     return _quantise(encoded, bits)
 
 
-def _quantise(encoded: NDArray, bits: Bits) -> NDArray:
+def _quantise(encoded: NDArray[np.float32] | NDArray[np.float64], bits: Bits) -> Picture:
     """Round 0..1 to the picture's own numbers."""
     if bits == 32:
         return encoded.astype(np.float32)
@@ -181,7 +181,13 @@ def _light(rgb: NDArray[np.uint16], tone: _Tone) -> Array:
     return np.clip(light, 0, 1, out=light).reshape(rgb.shape)
 
 
-def _encode(light: Array, bits: Bits) -> NDArray:
+@overload
+def _encode(light: Array, bits: Literal[32]) -> Array: ...
+@overload
+def _encode(light: Array, bits: Bits) -> Picture: ...
+
+
+def _encode(light: Array, bits: Bits) -> Picture:
     """Linear sRGB, 0..1, overwritten -> sRGB in the picture's own numbers."""
     np.sqrt(light, out=light)
     light *= STEPS
@@ -189,7 +195,7 @@ def _encode(light: Array, bits: Bits) -> NDArray:
     return _encoding(bits).take(light.astype(np.intp), mode="clip")
 
 
-def _tone(rgb: NDArray[np.uint16], matrix: NDArray, look: Look) -> _Tone:
+def _tone(rgb: NDArray[np.uint16], matrix: Array, look: Look) -> _Tone:
     """Join colour matrix, stretch and exposure into one affine step.
 
     SID (Fig. 9) says "histogram stretching" and no more. Here it is a black and a white point in linear light, shared

@@ -55,7 +55,7 @@ def verify(file: Path) -> bool:
     """Tell whether a shipped network's bytes are those it was released with."""
     released = _folder() / CHECKSUMS
     lines = released.read_text().splitlines() if released.exists() else []
-    sums = dict(reversed(line.split("  ", 1)) for line in lines)
+    sums = {name: told for told, name in (line.split("  ", 1) for line in lines)}
     return sums.get(file.name) == hashlib.sha256(file.read_bytes()).hexdigest()
 
 

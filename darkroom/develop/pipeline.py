@@ -17,7 +17,7 @@ from darkroom.develop.contract import Contract
 from darkroom.develop.finish import Look
 from darkroom.develop.model import Model
 from darkroom.errors import SettingsError
-from darkroom.frame import Frame
+from darkroom.frame import Frame, Picture
 
 Array = NDArray[np.float32]
 
@@ -60,7 +60,7 @@ class Seconds:
 class Developed:
     """A finished picture and what was done to get it."""
 
-    picture: NDArray
+    picture: Picture
     """(H, W, 3) sRGB, uint8, uint16 or float32, upright."""
     ratio: float
     clipped: float

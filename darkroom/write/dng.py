@@ -88,7 +88,7 @@ def write(
     if white_balance is not None:
         main[50728] = field(RATIONAL, 1 / np.asarray(white_balance))  # AsShotNeutral
     if camera_to_srgb is not None:
-        srgb_to_camera = np.linalg.inv(camera_to_srgb) / np.asarray(daylight)[:, None]
+        srgb_to_camera = np.linalg.inv(np.asarray(camera_to_srgb, np.float64)) / np.asarray(daylight)[:, None]
         main[50721] = field(SIGNED_RATIONAL, srgb_to_camera @ np.linalg.inv(SRGB_TO_XYZ))  # ColorMatrix1
     if circumstances.taken:
         main[306] = field(ASCII, circumstances.taken)
@@ -98,7 +98,7 @@ def write(
     samples = len(tiff.block(main | {273: field(LONG, 0)}))
     with path.open("wb") as file:
         file.write(tiff.block(main | {273: field(LONG, samples)}))
-        file.write(np.ascontiguousarray(mosaic, "<u2"))
+        file.write(np.ascontiguousarray(mosaic, "<u2").data)
 
 
 def _exif(exposure: Exposure, circumstances: Circumstances) -> Fields:

@@ -66,7 +66,9 @@ def block(path: Path, frame: Frame, ratio: float, *, width: int, height: int, so
     width, height: pixels of the picture as it stands, upright. software: name and version. Never fails: a file whose
     EXIF cannot be read gives a block of the frame's facts. The block is little-endian and has no "Exif" before it.
     """
-    image, exif, gps = {}, {}, {}
+    image: Fields = {}
+    exif: Fields = {}
+    gps: Fields = {}
     with suppress(OSError), path.open("rb") as file:
         image, exif, gps = _read(file)
     # TIFF/EP files (early Nikon and Kodak, DNG video) hold the exposure in IFD0.

@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from darkroom import tiff
 from darkroom.errors import OutputError, SettingsError
+from darkroom.frame import Picture
 from darkroom.tiff import LONG, SHORT, UNDEFINED, Field, field
-
-Picture = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
 DEPTHS = {".png": (8, 16), ".tif": (8, 16, 32), ".tiff": (8, 16, 32), ".jpg": (8,), ".jpeg": (8,)}
 """Suffix, in lower case -> the bits a sample may have; 32 is float."""
@@ -174,7 +173,7 @@ def _deflated(picture: Picture, top: int) -> tuple[bytes, int, int]:
     np.subtract(rows[1:], rows[:-1], out=filtered[first:, 1:])
     stream = isal_zlib.compressobj(1, zlib.DEFLATED, -15)
     data = stream.compress(filtered) + stream.flush(zlib.Z_SYNC_FLUSH)
-    return _chunk(b"IDAT", data), zlib.adler32(filtered), filtered.size
+    return _chunk(b"IDAT", data), zlib.adler32(filtered.data), filtered.size
 
 
 def _adler_joined(first: int, second: int, length: int) -> int:
@@ -218,11 +217,11 @@ def _tiff(file: BinaryIO, picture: Picture, exif: bytes) -> None:
     place = len(block) + picture.nbytes + len(spare)
     file.write(block[:4] + struct.pack("<I", place) + block[8:])
     for band in _rows(picture):
-        file.write(band)
+        file.write(band.data)
     file.write(spare + tiff.lay_out(ifd, place))
 
 
-def _rows(picture: Picture) -> Iterator[Picture]:
+def _rows(picture: Picture) -> Iterator[NDArray[np.generic]]:
     """The bands of a picture, each in one piece and little-endian."""
     tops = _bands(picture)
     for top in tops:

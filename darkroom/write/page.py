@@ -241,7 +241,7 @@ def _curve(curve: Sequence[tuple[float, float]], index: int, across: _Axis, down
 
 def _legend(names: Sequence[str]) -> tuple[str, int]:
     """The names beside a stroke of their curve, in lines below the chart, and the height they take."""
-    pieces, x, y = [], LEFT, HEIGHT + 8
+    pieces, x, y = [], float(LEFT), HEIGHT + 8
     for index, name in enumerate(names):
         wide = 40 + _text_width(name)
         if x > LEFT and x + wide > WIDTH - RIGHT:
