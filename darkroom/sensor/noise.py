@@ -29,7 +29,7 @@ WIDEST_BAND = 24
 """Rows. The narrowest band is 2: an IMX296's row offsets are shared by neighbours, and go no farther."""
 VIRTUAL_SCATTER = 3.0
 """How much wider than its own fit a virtual camera strays from the real one it is drawn around."""
-BLACK_OFF = 0.15
+BLACK_OFF = 0.03
 """Share of sensors whose black level is off, and again of those where it slopes."""
 _NOISE = {"gain", "read", "gauss", "row", "shapes", "black_error"}
 """What an entry needs to count as measured."""
@@ -231,8 +231,8 @@ def draw(camera: Camera, rng: np.random.Generator, *, gain_limits: tuple[float, 
     virtual, its noise straying `VIRTUAL_SCATTER` times as far from the fitted lines, unless these are a
     stand-in's, which are virtual already; one in four has Gaussian read noise; bits are 14, 12 or 10, never
     more than the camera's; each fault beyond ELD's model falls on a third to a half of them. A black level that is
-    off, all over or more and more across the picture, falls on few: where it is common no dark grey can be told from a
-    black that was read too high, and a network paints it black (models/README.md).
+    off, all over or more and more across the picture, falls on very few: where it is common no dark grey can be told from
+    a black that was read too high, and a network paints it darker than it is (models/README.md).
     """
     low, high = camera.gains(gain_limits)
     log_gain = rng.uniform(np.log(low), np.log(high))

@@ -18,7 +18,7 @@ from darkroom.develop.contract import LIMITS, Input, Output, Packing
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA
-from darkroom.sensor import noise
+from darkroom.sensor import lights, noise
 
 CAMERA_FROM_SRGB = np.linalg.inv(
     np.array([[1.75, -0.60, -0.15], [-0.22, 1.62, -0.40], [0.03, -0.55, 1.52]])  # a typical camera_to_srgb
@@ -35,8 +35,6 @@ RED_GAINS, BLUE_GAINS = (1.2, 2.8), (1.1, 2.6)
 """White-balance gains of any camera in any light, green 1."""
 CENTRAL_GAINS = (0.3, 6.0)
 """DN per electron, as the bench has it."""
-LAMPS = 0.1
-"""Share of examples that get lamps: clean photos hold few lights that saturate in the midst of the dark."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +81,8 @@ def example(
     looked = photo.reference is not photo.picture
     crops = _crops(photo, rng, size)
     light = _linear(crops[0], rng)
-    if not looked and rng.random() < LAMPS:
-        _add_lamps(light, rng)
-    elif not looked and rng.random() < 0.5:
-        light *= np.float32(2 ** rng.uniform(-4, 0.5))
+    if not looked:
+        lights.draw(light, rng)
     ratio = float(np.exp(rng.uniform(0, np.log(300)))) if rng.random() < 0.5 else float(rng.uniform(100, 300))
     sensor = noise.draw(camera, rng)
     if kind.output == "camera":
@@ -194,19 +190,6 @@ def _placed(crop: NDArray[np.uint8], size: int, turns: int, mirrored: bool) -> N
     if len(crop) != size:
         crop = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0))
     return np.rot90(crop[:, ::-1] if mirrored else crop, turns)
-
-
-def _add_lamps(light: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """Add, in place, up to five lamps: a saturated disc of 1 to 8 sites in a faint glow of some colour."""
-    light *= np.float32(2 ** rng.uniform(-4, 0))
-    rows = np.arange(light.shape[0], dtype=np.float32)[:, None]
-    cols = np.arange(light.shape[1], dtype=np.float32)
-    for _ in range(rng.integers(1, 6)):
-        row, col, radius = rng.uniform(0, light.shape[0]), rng.uniform(0, light.shape[1]), rng.uniform(1, 8)
-        distance = np.sqrt((rows - np.float32(row)) ** 2 + (cols - np.float32(col)) ** 2)
-        disc = np.clip(np.float32(radius) - distance + np.float32(0.5), 0, 1) * np.float32(rng.uniform(0.5, 8))
-        glow = np.float32(rng.uniform(0, 0.3)) * np.exp(-distance / np.float32(radius * rng.uniform(1, 5)))
-        light += (disc + glow)[..., None] * rng.uniform(0.4, 1, 3).astype(np.float32)
 
 
 def _linear(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
