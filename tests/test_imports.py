@@ -44,13 +44,7 @@ LIBRARIES = {
     "imageio": ("darkroom.write.image", "darkroom.sensor.simulate", "darkroom.evaluate"),
     "tifffile": ("darkroom.write.image",),
     # Not to write pictures: dark raws are made of photos, training and the evaluation read some, the demo draws one.
-    "PIL": (
-        "darkroom.sensor.simulate",
-        "darkroom.sensor.lights",
-        "darkroom.train",
-        "darkroom.evaluate",
-        "darkroom.cli.scene",
-    ),
+    "PIL": ("darkroom.sensor", "darkroom.train", "darkroom.evaluate", "darkroom.cli.scene"),
     "torch": ("darkroom.train", "darkroom.evaluate.lpips"),
     "safetensors": ("darkroom.train",),
     "onnx": ("darkroom.train", "darkroom.evaluate.cost"),

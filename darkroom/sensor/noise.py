@@ -231,8 +231,8 @@ def draw(camera: Camera, rng: np.random.Generator, *, gain_limits: tuple[float, 
     virtual, its noise straying `VIRTUAL_SCATTER` times as far from the fitted lines, unless these are a
     stand-in's, which are virtual already; one in four has Gaussian read noise; bits are 14, 12 or 10, never
     more than the camera's; each fault beyond ELD's model falls on a third to a half of them. A black level that is
-    off, all over or more and more across the picture, falls on very few: where it is common no dark grey can be told from
-    a black that was read too high, and a network paints it darker than it is (models/README.md).
+    off, all over or more and more across the picture, falls on very few: where it is common no dark grey can be told
+    from a black that was read too high, and a network paints it darker than it is (models/README.md).
     """
     low, high = camera.gains(gain_limits)
     log_gain = rng.uniform(np.log(low), np.log(high))

@@ -45,7 +45,7 @@ def test_a_second_light_tints_one_side_and_leaves_the_other():
         share = drawn(lights._light_twice, seed) / 0.2
         untouched += bool((np.abs(share - 1) < 0.02).all(axis=-1).any())
         tinted += bool((np.ptp(share, axis=-1) > 0.05).any())
-    assert tinted > 10 and untouched > 10
+    assert tinted > 5 and untouched > 5
 
 
 def test_signs_are_dark_or_glow_and_cover_little():
