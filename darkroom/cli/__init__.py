@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs: `darkroom --help` needs typer and no more.
 """
 
+import io
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -21,7 +22,8 @@ FAILED, MISUSED, STOPPED = 1, 2, 130
 
 def main() -> None:
     """Run the command line: the one place where an error becomes a line and an exit code."""
-    sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be text
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be text
     try:
         _app()(prog_name="darkroom")
     except DarkroomError as error:

@@ -58,7 +58,8 @@ def demo(
     before = pipeline.expose(frame, network, replace(settings, denoise=0.0))
     image.write(after.picture, picture, exif=b"", overwrite=True)
     white = np.full((len(after.picture), DIVIDER, 3), 255, np.uint8)
-    image.write(np.hstack([before.picture, white, after.picture]), both, exif=b"", overwrite=True)
+    beside = np.hstack([before.picture, white, after.picture]).astype(np.uint8, copy=False)
+    image.write(beside, both, exif=b"", overwrite=True)
     by = f"by {network.contract.name} on {network.device} in {after.seconds.network:.1f} s"
     for path, what in (
         (photo, f"the raw photo, {RATIO} times too dark"),

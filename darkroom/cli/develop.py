@@ -153,7 +153,8 @@ def _suffix(output: str | None, format: str | None) -> str:
 
 def _say_what_would_be(planned: "Batch", as_json: bool) -> None:
     """Print a line for each picture; exit as the run itself would, as far as can be known."""
-    found = [(job.input, target.path, "to do", None) for job in planned.jobs for target in job.targets]
+    found: list[tuple[Path, Path, str, str | None]] = []
+    found += [(job.input, target.path, "to do", None) for job in planned.jobs for target in job.targets]
     found += [(done.input, done.path, "failed" if done.error else "skipped", done.error) for done in planned.settled]
     for source, path, outcome, error in found:
         if as_json:

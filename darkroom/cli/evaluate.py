@@ -1,6 +1,6 @@
 """`darkroom evaluate`: networks and baselines -> how near their pictures of dark raws come to what is known of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -142,13 +142,15 @@ def evaluate(
     from darkroom.evaluate.score import Setting
 
     merged = [score for path in merge or [] for score in report.read(path)]
-    scores, runs, costs = [], [], {}
+    scores: list[Score] = []
+    runs: Iterable[_Run] = []
+    costs: dict[str, Cost] = {}
     if simulate or pairs:
         plan = _plan(models or [], device, _words(baselines), _words(oracle), bm3d_sigma, amp)
         setting = Setting(centre=centre, measures=Measures(_words(metrics), lpips_weights=lpips_weights))
         if pairs:
             runs = [_real(pairs, convention or "folder", plan, setting, cache)]
-        else:
+        elif simulate:
             bench = _Bench(simulate, _numbers("--ratios", ratios), _words(cameras), cfa, colour, cross, _crop(crop))
             runs = _simulated(bench, plan, setting)
     folder = _new_folder(output)

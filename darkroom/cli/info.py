@@ -5,7 +5,7 @@ import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,8 +50,8 @@ def info(
             print(json.dumps(entries))
         elif "error" not in entries:
             print(_page(entries))
-    for error in errors:
-        print(f"darkroom: {error}", file=sys.stderr)
+    for line in errors:
+        print(f"darkroom: {line}", file=sys.stderr)
     if errors:
         raise typer.Exit(FAILED)
 
@@ -101,14 +101,14 @@ def _mean_light(frame: "Frame") -> float:
     return (float(seen.mean()) - black) / (frame.white - black)
 
 
-def _page(entries: dict[str, object]) -> str:
+def _page(entries: dict[str, Any]) -> str:
     """Lay the facts out for reading, a fact a line."""
     facts = entries["contract"] if "contract" in entries else _photo_facts(entries)
     width = max(map(len, facts))
     return "\n".join([str(entries["input"]), *(f"  {name:{width}}  {fact}" for name, fact in facts.items())])
 
 
-def _photo_facts(entries: dict[str, object]) -> dict[str, str]:
+def _photo_facts(entries: dict[str, Any]) -> dict[str, str]:
     return {
         "camera": entries["camera"],
         "sensor": f"{entries['cfa']} {_phase(entries['cfa'], entries['phase'])}, "

@@ -57,8 +57,9 @@ def white_balance(text: str) -> "WhiteBalance":
     >>> white_balance("2,1,1.5")
     (2.0, 1.0, 1.5)
     """
-    if (name := text.lower()) in ("camera", "daylight", "auto"):
-        return name
+    named: dict[str, WhiteBalance] = {"camera": "camera", "daylight": "daylight", "auto": "auto"}
+    if (name := text.lower()) in named:
+        return named[name]
     gains = _numbers(text)
     if gains is None or len(gains) != 3 or not all(0.01 <= gain <= 100 for gain in gains):
         raise SettingsError(f"--wb {text}: is no white balance; give camera, daylight, auto, or gains such as 2,1,1.5")

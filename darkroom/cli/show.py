@@ -51,7 +51,7 @@ class Show:
 
     def tile(self, _: Path, done: int, tiles: int) -> None:
         """Move the bar; even the last tile is not yet a picture."""
-        if self._bar:
+        if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done + min(done / tiles, 0.95))
 
     def result(self, result: Result) -> None:
@@ -63,7 +63,7 @@ class Show:
             self.skipped += 1
         else:
             self.written += 1
-        if self._bar:
+        if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done, pace=self._pace())
         if self.as_json:
             self.out(json.dumps(as_entries(result)))
@@ -110,6 +110,7 @@ class Show:
         if self.pictures > 1 and not self._bar:
             count = f"[{self.done:{len(str(self.pictures))}}/{self.pictures}] "
         source = "" if self.amp.replace(".", "").isdigit() else f" ({self.amp})"
+        assert result.ratio is not None and result.clipped is not None and result.seconds  # it was written
         seconds = sum(asdict(result.seconds).values())
         return (
             f"{count}{result.input} -> {result.output}  x{_short(result.ratio)}{source}"

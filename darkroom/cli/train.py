@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,7 @@ from darkroom.cli import STOPPED, options
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
+    from darkroom.frame import CFA
     from darkroom.sensor.noise import Camera
     from darkroom.train.data import Material
     from darkroom.train.loop import Progress
@@ -170,7 +171,7 @@ def _changed(
 ) -> "Recipe":
     """Put what the command line says in the place of what every stage says."""
     wishes = {"batch": batch, "crop": crop, "learning_rate": learning_rate, "loss": loss, "last_blocks": freeze}
-    given = {name: value for name, value in wishes.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in wishes.items() if value is not None}
     if learning_rate is not None:
         given["drops"] = ()  # they are absolute, so they would undo it
     return replace(plan, stages=tuple(replace(stage, **given) for stage in plan.stages))
@@ -187,7 +188,7 @@ def _terms(text: str | None) -> dict[str, float] | None:
         raise SettingsError(f"--loss {text}: is no loss; give terms and weights such as l1=0.8,ms_ssim=0.2") from None
 
 
-def _cameras(plan: "Recipe", cfa: str | None, camera_file: Path | None) -> "tuple[list[Camera], str]":
+def _cameras(plan: "Recipe", cfa: "CFA | None", camera_file: Path | None) -> "tuple[list[Camera], CFA]":
     """The cameras whose noise to imitate, and the kind of sensor."""
     from darkroom.sensor import noise
 
@@ -227,12 +228,13 @@ def _words(text: str) -> list[str]:
 @contextmanager
 def _watched() -> "Iterator[Callable[[Progress], None]]":
     """Show loss, rate and time left on a terminal, and everywhere a line at each validation."""
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     shown = "step {task.fields[step]}  loss {task.fields[loss]:.4f}  {task.fields[rate]:.1f} steps/s"
-    bar = Progress(
+    bar = bars.Progress(
         BarColumn(),
         TextColumn("{task.percentage:.0f} %"),
         TextColumn(shown),

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -98,7 +98,7 @@ def _row(
             for example in examples
         ]
     built = networks.build(plan.network, material.kind.packing, plan.arguments)
-    row = {
+    row: dict[str, Any] = {
         "trial": trial.name,
         "group": trial.group,
         "psnr": fmean(metrics.psnr(picture, reference) for picture, reference in pairs),

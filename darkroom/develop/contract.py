@@ -13,6 +13,7 @@ from math import inf
 from typing import Literal, get_args, get_type_hints
 
 from darkroom.errors import ModelError
+from darkroom.frame import CFA
 
 KEY = "darkroom"
 """The ONNX metadata entry that holds the contract."""
@@ -25,7 +26,7 @@ PLANES: dict[Packing, int] = {"bayer4": 4, "xtrans9": 9, "bayer3": 3, "xtrans36"
 """Channels that a network is given."""
 PIXEL: dict[Packing, int] = {"bayer4": 2, "xtrans9": 3, "bayer3": 1, "xtrans36": 6, "srgb3": 1}
 """Photosites along one side of a packed pixel."""
-KIND: dict[Packing, str] = {
+KIND: dict[Packing, CFA | Literal[""]] = {
     "bayer4": "bayer", "xtrans9": "xtrans", "bayer3": "bayer", "xtrans36": "xtrans", "srgb3": "",
 }  # fmt: skip
 """The CFA it is for; "" for any."""
@@ -73,7 +74,7 @@ class Contract:
     licence: str
 
     @property
-    def cfa(self) -> str:
+    def cfa(self) -> CFA | Literal[""]:
         """What sensors it is for: bayer, xtrans, or nothing where it takes the picture of any."""
         return KIND[self.packing]
 

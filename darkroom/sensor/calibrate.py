@@ -170,7 +170,7 @@ def name_of(model: str) -> str:
     return re.sub(r"[^a-z0-9]", "", model.lower()) or "camera"
 
 
-def _list(numbers: Sequence[float] | NDArray, form: str) -> str:
+def _list(numbers: Sequence[float] | NDArray[np.float64], form: str) -> str:
     return f"[{', '.join(format(float(number), form) for number in numbers)}]"
 
 

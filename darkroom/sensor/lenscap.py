@@ -179,7 +179,7 @@ def _plot(plane: NDArray[np.int32], step: float) -> tuple[NDArray[np.float64], N
     trusted = beyond >= max(_TAIL * plane.size, _LEAST_BEYOND)
     if trusted.sum() < _ENOUGH:
         trusted = beyond >= _LEAST_BEYOND
-    thresholds = lowest + step * (np.arange(len(below)) + 0.5)
+    thresholds = lowest + step * (np.arange(len(below), dtype=np.float64) + 0.5)
     return thresholds[trusted], below[trusted] / plane.size
 
 
@@ -190,7 +190,7 @@ def _normal_line(thresholds: NDArray[np.float64], shares: NDArray[np.float64]) -
     return mean, sd
 
 
-def _fit(x: NDArray, y: NDArray, weights: NDArray) -> tuple[float, float, float]:
+def _fit(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float, float]:
     """Weighted straight line y(x): its value at 0, slope, and the correlation."""
     weights = weights / weights.sum()
     middle_x, middle_y = (weights * x).sum(), (weights * y).sum()

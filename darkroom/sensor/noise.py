@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from math import ceil, log, log2
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.errors import SettingsError
-from darkroom.frame import CELL
+from darkroom.frame import CELL, CFA
 
 WIDEST_BAND = 24
 """Rows. The narrowest band is 2: an IMX296's row offsets are shared by neighbours, and go no farther."""
@@ -58,7 +59,7 @@ class Camera:
 
     name: str
     model: str
-    cfa: str
+    cfa: CFA
     black: float
     white: float
     gain: tuple[float, float]
@@ -94,7 +95,7 @@ class Sensor:
     shape: float | None
     row: float
     """sd of the row offsets, DN."""
-    black_error: tuple[float, float, float, float]
+    black_error: tuple[float, ...]
     """DN left above or below the stated black level at the sites (0,0) (0,1) (1,1) (1,0)."""
     step: float
     """DN per step of the converter: 1, or for one coarser than the camera's own 4 or 16."""
@@ -162,7 +163,7 @@ def calibrated(known: dict[str, Camera]) -> list[Camera]:
     return [camera for camera in known.values() if camera.measured]
 
 
-def _camera(name: str, entry: dict, stand_in: Camera | None) -> Camera:
+def _camera(name: str, entry: dict[str, Any], stand_in: Camera | None) -> Camera:
     """Make a camera of its entry; noise it lacks is the stand-in's, brought to its scale.
 
     KeyError, TypeError, ValueError or AttributeError tell what is wrong with the entry.
@@ -170,13 +171,16 @@ def _camera(name: str, entry: dict, stand_in: Camera | None) -> Camera:
     white = float(entry["white"])
     fine = fineness(white)
 
+    def lent(kind: str) -> Any:
+        return getattr(stand_in, kind)
+
     def trend(kind: str) -> Trend:
-        return Trend(**entry[kind]) if kind in entry else getattr(stand_in, kind).rescaled(1 / fine)
+        return Trend(**entry[kind]) if kind in entry else lent(kind).rescaled(1 / fine)
 
     red, blue = (entry["white_balance"][colour] for colour in ("red", "blue"))
-    errors = entry["black_error"] if "black_error" in entry else np.divide(stand_in.black_error, fine)
+    errors = entry["black_error"] if "black_error" in entry else np.divide(lent("black_error"), fine)
     matrix = np.array(entry["camera_to_srgb"], np.float32)
-    gain = entry["gain"] if "gain" in entry else np.divide(stand_in.gain, fine)
+    gain = entry["gain"] if "gain" in entry else np.divide(lent("gain"), fine)
     if entry["cfa"] not in CELL or matrix.shape != (3, 3) or not 0 < gain[0] <= gain[1]:
         raise ValueError("cfa is bayer or xtrans, camera_to_srgb 3 x 3, gain the least and the greatest")
     return Camera(
@@ -189,7 +193,7 @@ def _camera(name: str, entry: dict, stand_in: Camera | None) -> Camera:
         read=trend("read"),
         gauss=trend("gauss"),
         row=trend("row"),
-        shapes=tuple(entry["shapes"] if "shapes" in entry else stand_in.shapes),
+        shapes=tuple(entry["shapes"] if "shapes" in entry else lent("shapes")),
         black_error=tuple(tuple(float(error) for error in row) for row in errors),
         white_balance=((float(red[0]), float(red[1])), (float(blue[0]), float(blue[1]))),
         camera_to_srgb=matrix,
@@ -278,7 +282,9 @@ def central(camera: Camera, gain: float, shape: float) -> Sensor:
     )
 
 
-def record(light: NDArray, sensor: Sensor, rng: np.random.Generator) -> NDArray[np.float32]:
+def record(
+    light: NDArray[np.float32] | NDArray[np.float64], sensor: Sensor, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Expose a sensor: (H, W) light in [0, 1] -> (H, W) DN above the black level, rounded, may be negative.
 
     The light is what truly fell on the sensor, that is already divided by the ratio. Clipped above

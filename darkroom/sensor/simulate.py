@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from darkroom.develop import cfa
-from darkroom.develop.contract import LIMITS, Input, Output, Packing
+from darkroom.develop.contract import LIMITS, PIXEL, Input, Output, Packing
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA
@@ -76,8 +76,8 @@ def example(
     log-uniform over 1 to 300, the others uniform over 100 to 300 (as ELD trains). For output
     "camera" the colours are a random sensor's and the gains any; for output "srgb" the camera's own.
     """
-    photo = photos[rng.integers(len(photos))]
-    camera = cameras[rng.integers(len(cameras))]
+    photo = photos[int(rng.integers(len(photos)))]
+    camera = cameras[int(rng.integers(len(cameras)))]
     looked = photo.reference is not photo.picture
     crops = _crops(photo, rng, size)
     light = _linear(crops[0], rng)
@@ -93,7 +93,7 @@ def example(
         gains = _gains(camera, rng)
     bright = expose(seen, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb)
     if looked:
-        return Example(bright, np.ascontiguousarray(crops[1].transpose(2, 0, 1)) / np.float32(255))
+        return Example(bright, np.ascontiguousarray(crops[1].transpose(2, 0, 1)).astype(np.float32) / np.float32(255))
     roots = (np.sqrt(np.clip(reference, 0, 1)) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
     return Example(bright, np.ascontiguousarray(ENCODED[roots].transpose(2, 0, 1)))
 
@@ -118,7 +118,7 @@ def central(photo: Photo, camera: noise.Camera, ratio: float, seed: int, *, kind
     else:
         light, gains = from_srgb(light, camera), _gains(camera, rng)
     bright = expose(light, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb)
-    return Example(bright, np.float32(reference.transpose(2, 0, 1) / 255))
+    return Example(bright, (reference.transpose(2, 0, 1) / 255).astype(np.float32))
 
 
 def from_srgb(light: NDArray[np.float32], camera: noise.Camera) -> NDArray[np.float32]:
@@ -170,7 +170,7 @@ def _crops(photo: Photo, rng: np.random.Generator, size: int) -> list[NDArray[np
     places = [(rng.integers(height - side + 1), rng.integers(width - side + 1)) for _ in range(rng.integers(1, 3))]
     if len(places) > 1:
         places.sort(key=lambda place: _detail(_cut(photo.picture, place, side)))
-    turns, mirrored = rng.integers(4), rng.random() < 0.5
+    turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
     images = [photo.picture] if photo.reference is photo.picture else [photo.picture, photo.reference]
     return [_placed(_cut(image, places[-1], side), size, turns, mirrored) for image in images]
 
@@ -211,7 +211,7 @@ def _random_sensor(light: NDArray[np.float32], rng: np.random.Generator) -> NDAr
 
 def sites_multiple(kind: Kind, multiple: int) -> int:
     """Crop sides must be multiples of this many sites: whole packed multiples of whole CFA cells."""
-    return int(np.lcm(len(CELL[kind.cfa]), multiple * cfa.PIXEL[kind.packing]))
+    return int(np.lcm(len(CELL[kind.cfa]), multiple * PIXEL[kind.packing]))
 
 
 def shown(bright: NDArray[np.float32], kind: Kind) -> NDArray[np.float32]:
