@@ -60,6 +60,8 @@ class Result:
     seconds: Seconds | None = None
     model: str | None = None
     device: str | None = None
+    """Where the network ran, as --device names it."""
+    precision: str | None = None
     notes: tuple[str, ...] = ()
     pictures: int = 1
     """How many this stands for: a file that fails is one result, whatever its brackets."""
@@ -111,6 +113,7 @@ def run(
 
     reader, writer = ThreadPoolExecutor(1, "read"), ThreadPoolExecutor(1, "write")
     behind: deque[Future[tuple[Result, bool]]] = deque()
+    introduced: set[Model] = set()
     full = False
 
     def settle(*, leave: int) -> None:
@@ -148,9 +151,10 @@ def run(
                 if full:
                     break
                 try:
+                    chosen = network(frame.cfa)
                     developed = pipeline.expose(
                         frame,
-                        network(frame.cfa),
+                        chosen,
                         replace(settings, bracket=target.bracket, memory=settings.memory - flight),
                         partial(on_tile, job.input),
                     )
@@ -159,7 +163,10 @@ def run(
                     settle(leave=0)
                     on_done(_failed(job.input, error, len(job.targets) - made))
                     break
-                work = _Unwritten(job.input, target, developed, block, seconds, network(frame.cfa))
+                if chosen not in introduced:
+                    introduced.add(chosen)
+                    developed = replace(developed, notes=chosen.notes + developed.notes)
+                work = _Unwritten(job.input, target, developed, block, seconds, chosen)
                 behind.append(writer.submit(_write, work))
                 del developed, work  # the writer's now, which drops the picture once it is written
             del frame
@@ -213,6 +220,7 @@ def _write(work: _Unwritten) -> tuple[Result, bool]:
         seconds=seconds,
         model=work.model.contract.name,
         device=work.model.device,
+        precision=work.model.precision,
         notes=developed.notes,
     )
     return result, False

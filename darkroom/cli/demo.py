@@ -54,13 +54,15 @@ def demo(
     image.make_folder(output)
     _photograph(photo)
     frame = raw.read(photo)
+    for note in network.notes:
+        print(note, file=sys.stderr)
     after = pipeline.expose(frame, network, settings)
     before = pipeline.expose(frame, network, replace(settings, denoise=0.0))
     image.write(after.picture, picture, exif=b"", overwrite=True)
     white = np.full((len(after.picture), DIVIDER, 3), 255, np.uint8)
     beside = np.hstack([before.picture, white, after.picture]).astype(np.uint8, copy=False)
     image.write(beside, both, exif=b"", overwrite=True)
-    by = f"by {network.contract.name} on {network.device} in {after.seconds.network:.1f} s"
+    by = f"by {network.contract.name} on {network.device} {network.precision} in {after.seconds.network:.1f} s"
     for path, what in (
         (photo, f"the raw photo, {RATIO} times too dark"),
         (picture, f"developed at x{after.ratio:.3g} {by}"),

@@ -56,13 +56,15 @@ def info(
         raise typer.Exit(FAILED)
 
 
-def _network(file: Path) -> dict[str, object]:
+def _network(file: Path) -> dict[str, Any]:
     from darkroom.develop import model
 
-    return {"input": str(file), "contract": asdict(model.read_contract(file))}
+    network = model.load(file)
+    runs = {"device": network.device, "precision": network.precision, "notes": list(network.notes)}
+    return {"input": str(file), "contract": asdict(network.contract), **runs}
 
 
-def _photo(file: Path, amp: "Amp") -> dict[str, object]:
+def _photo(file: Path, amp: "Amp") -> dict[str, Any]:
     from darkroom.decode import raw
     from darkroom.develop import amplifier, cfa
 
@@ -103,9 +105,13 @@ def _mean_light(frame: "Frame") -> float:
 
 def _page(entries: dict[str, Any]) -> str:
     """Lay the facts out for reading, a fact a line."""
-    facts = entries["contract"] if "contract" in entries else _photo_facts(entries)
+    facts = _network_facts(entries) if "contract" in entries else _photo_facts(entries)
     width = max(map(len, facts))
     return "\n".join([str(entries["input"]), *(f"  {name:{width}}  {fact}" for name, fact in facts.items())])
+
+
+def _network_facts(entries: dict[str, Any]) -> dict[str, str]:
+    return {**entries["contract"], "runs on": f"{entries['device']} {entries['precision']}"} | _notes(entries)
 
 
 def _photo_facts(entries: dict[str, Any]) -> dict[str, str]:
@@ -119,7 +125,11 @@ def _photo_facts(entries: dict[str, Any]) -> dict[str, str]:
         "light": f"{100 * entries['light']:.3f} % of white on average{_below(entries['light'])}",
         "ratio": f"x{entries['ratio']:.3g} by --amp {entries['amp']}, {math.log2(entries['ratio']):.1f} EV, "
         f"clips {100 * entries['clipped']:.2f} % of the sites",
-    } | {f"note {number}": note for number, note in enumerate(entries["notes"], 1)}
+    } | _notes(entries)
+
+
+def _notes(entries: dict[str, Any]) -> dict[str, str]:
+    return {f"note {number}": note for number, note in enumerate(entries["notes"], 1)}
 
 
 def _phase(cfa: str, phase: list[int]) -> str:

@@ -23,7 +23,14 @@ ModelName = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME|FILE", help="Network: a shipped one or an .onnx file. [default: by sensor]"),
 ]
-Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where the network runs: auto, cpu or cuda.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        help="Where the network runs: auto (the fastest there is), cpu (the same picture everywhere), "
+        "openvino, openvino:GPU, openvino:NPU, cuda, rocm, directml or coreml.",
+    ),
+]
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="Most memory the whole process may use.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 

@@ -105,16 +105,17 @@ class Show:
         return f"{(time.monotonic() - self.started) / max(self.written, 1):.1f} s a picture"
 
     def _line(self, result: Result) -> str:
-        """IMG.ARW -> IMG.png  x142 (auto)  0.3 % clipped  fast-bayer on cpu  1.9 s"""
+        """IMG.ARW -> IMG.png  x142 (auto)  0.3 % clipped  fast-bayer on cpu fp32  1.9 s"""
         count = ""
         if self.pictures > 1 and not self._bar:
             count = f"[{self.done:{len(str(self.pictures))}}/{self.pictures}] "
         source = "" if self.amp.replace(".", "").isdigit() else f" ({self.amp})"
         assert result.ratio is not None and result.clipped is not None and result.seconds  # it was written
         seconds = sum(asdict(result.seconds).values())
+        engine = f"{result.device} {result.precision}"
         return (
             f"{count}{result.input} -> {result.output}  x{_short(result.ratio)}{source}"
-            f"  {100 * result.clipped:.1f} % clipped  {result.model} on {result.device}  {seconds:.1f} s"
+            f"  {100 * result.clipped:.1f} % clipped  {result.model} on {engine}  {seconds:.1f} s"
         )
 
 
@@ -133,6 +134,7 @@ def as_entries(result: Result) -> dict[str, object]:
         "seconds": None if result.seconds is None else {k: round(v, 4) for k, v in asdict(result.seconds).items()},
         "model": result.model,
         "device": result.device,
+        "precision": result.precision,
         "notes": list(result.notes),
         "error": result.error,
     }

@@ -1,49 +1,63 @@
-"""ONNX file -> a network that can be run, with its contract; the only import of onnxruntime.
+"""ONNX file -> a network that can be run, with its contract: the one door for network files.
 
     bright (C, h, w) float32  ->  rgb (3, h * scale, w * scale) float32 in [0, 1]
 
 A network file is untrusted input: it is read whole into memory, must carry a contract this version
-knows, and may not point at data in other files.
+knows, and may not point at data in other files. An engine is given the bytes that were checked, never the path.
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from darkroom.develop import contract as contracts
+from darkroom.develop import engines, onnxfile
 from darkroom.develop.contract import Contract
+from darkroom.develop.engines import Engine
+from darkroom.develop.onnxfile import OnnxFile
 from darkroom.errors import ModelError
-
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "rocm": "ROCMExecutionProvider",
-    "directml": "DmlExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-"""What --device may name, and ONNX Runtime's word for it; "auto" takes CUDA where there is one, else the CPU."""
 
 CHECKSUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network ready to run."""
+    """A network ready to run. One thread at a time may run it."""
 
     file: Path
     contract: Contract
-    device: str
-    """Where it runs, a key of PROVIDERS."""
-    session: onnxruntime.InferenceSession
+    engine: Engine
+    notes: tuple[str, ...] = ()
+    """What went otherwise when it was opened, worth telling the user once."""
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    """All that the file says of itself beside the contract."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs, as --device names it."""
+        return self.engine.device
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: fp32, bf16, fp16."""
+        return self.engine.precision
 
     def run(self, bright: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(C, h, w) bright -> (3, H, W); h and w multiples of the contract's."""
-        return self.session.run(["rgb"], {"bright": bright[None]})[0][0]
+        """(C, h, w) bright -> (3, H, W), the caller's to change; h and w multiples of the contract's.
+
+        Raises ModelError where the engine fails.
+        """
+        try:
+            return self.engine.run(bright)
+        except RuntimeError as error:
+            where = f"{self.device} {self.precision} at {' x '.join(map(str, bright.shape))}"
+            raise ModelError(
+                f"{self.file}: failed on {where} ({error}); use --device cpu, or export it again"
+            ) from error
 
 
 def shipped() -> list[Path]:
@@ -78,39 +92,21 @@ def default(cfa: str, quality: str = "fast") -> str:
 
 
 def read_contract(file: Path) -> Contract:
-    """Read a network's contract; raises ModelError as `load` does."""
-    return load(file).contract
+    """Read a network's contract, without an engine; raises ModelError as `load` does."""
+    return _checked(file)[2]
 
 
 def load(file: Path, *, device: str = "auto", threads: int = 0, alone: bool = True) -> Model:
-    """Open a network on a device; `threads` 0 takes every core.
+    """Open a network on a device, one of `engines.DEVICES`; `threads` 0 takes every core.
 
-    alone: nothing else computes meanwhile. Threads that wait for work then spin, which makes the network faster but
-    takes a core from whoever decodes and encodes beside it.
+    "auto" takes the fastest there is. alone: nothing else computes meanwhile (`engines.open`).
 
     Raises ModelError: no such file, not ONNX, no contract or an unknown one, data outside the file,
     inputs that contradict the contract, or a device that is not there.
     """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise ModelError(f"{file}: {reason}; give the path of an .onnx file") from None
-    if b"location" in data:  # the key by which ONNX names a file beside it; encoded in any way it holds these bytes
-        raise ModelError(f"{file}: refers to data in another file, which is not allowed; export it as one file")
-    wanted = _provider(device)
-    session = _session(data, file, wanted, threads, alone)
-    entries = session.get_modelmeta().custom_metadata_map
-    if contracts.KEY not in entries:
-        raise ModelError(f"{file}: carries no contract; export it with `darkroom train`")
-    contract = contracts.from_json(entries[contracts.KEY], str(file))
-    _check_shapes(session, contract, file)
-    got = next(name for name, provider in PROVIDERS.items() if provider == session.get_providers()[0])
-    if device not in ("auto", got):
-        raise ModelError(
-            f"{file}: asked for {device}, ONNX Runtime gave {got}; see that the driver works, or use --device cpu"
-        )
-    return Model(file, contract, got, session)
+    data, said, contract = _checked(file)
+    engine, notes = engines.open(data, str(file), device, threads=threads, alone=alone)
+    return Model(file, contract, engine, tuple(f"{contract.name}: {note}" for note in notes), said.metadata)
 
 
 def _folder() -> Path:
@@ -120,42 +116,44 @@ def _folder() -> Path:
     return inside if inside.exists() else package.parent / "models"
 
 
-def _provider(device: str) -> str:
-    there = onnxruntime.get_available_providers()
-    if device == "auto":
-        return PROVIDERS["cuda"] if PROVIDERS["cuda"] in there else PROVIDERS["cpu"]
-    if device not in PROVIDERS:
-        raise ModelError(f"{device}: no such device; known are auto, {', '.join(PROVIDERS)}")
-    if PROVIDERS[device] not in there:
-        have = [name for name, provider in PROVIDERS.items() if provider in there]
-        raise ModelError(
-            f"{device}: this ONNX Runtime has no such device, only {', '.join(have)}; install its build for {device}"
-        )
-    return PROVIDERS[device]
-
-
-def _session(data: bytes, file: Path, provider: str, threads: int, alone: bool) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if alone else "0")
-    options.enable_cpu_mem_arena = False  # the arena keeps a third more than it uses at 12 MP
-    options.enable_mem_pattern = False  # tiles differ in shape; a pattern planned for one is memory lost for the next
-    options.log_severity_level = 4
-    providers = [provider] if provider == PROVIDERS["cpu"] else [provider, PROVIDERS["cpu"]]
+def _checked(file: Path) -> tuple[bytes, OnnxFile, Contract]:
+    """Read a network file and check all that can be without an engine."""
     try:
-        return onnxruntime.InferenceSession(data, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's own exceptions share no parent but this
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{file}: not a network ONNX Runtime can open ({reason}); export it again") from None
+        data = file.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise ModelError(f"{file}: {reason}; give the path of an .onnx file") from None
+    if b"location" in data:  # the key by which ONNX names a file beside it; encoded in any way it holds these bytes
+        raise ModelError(f"{file}: refers to data in another file, which is not allowed; export it as one file")
+    said = onnxfile.parse(data, str(file))
+    if contracts.KEY not in said.metadata:
+        raise ModelError(f"{file}: carries no contract; export it with `darkroom train`")
+    contract = contracts.from_json(said.metadata[contracts.KEY].decode(errors="replace"), str(file))
+    _check_ports(said, contract, file)
+    return data, said, contract
 
 
-def _check_shapes(session: onnxruntime.InferenceSession, contract: Contract, file: Path) -> None:
-    inputs = {i.name: i.shape for i in session.get_inputs()}
-    outputs = {o.name: o.shape for o in session.get_outputs()}
+def _check_ports(said: OnnxFile, contract: Contract, file: Path) -> None:
+    """Compare what goes in and comes out with the contract: names, types and shapes; all but the sides are fixed."""
     channels = contracts.PLANES[contract.packing]
-    bright = inputs.get("bright", [])
-    if len(inputs) != 1 or len(bright) != 4 or bright[1] != channels or "rgb" not in outputs:
+    bright, rgb = said.inputs.get("bright"), said.outputs.get("rgb")
+    fits = (
+        len(said.inputs) == 1
+        and bright is not None
+        and rgb is not None
+        and bright.kind == rgb.kind == onnxfile.FLOAT
+        and [len(port.shape) for port in (bright, rgb)] == [4, 4]
+        and bright.shape[1] == channels
+        and all(isinstance(side, str) for side in bright.shape[2:])
+        and bright.shape[0] in (1, bright.shape[0] if isinstance(bright.shape[0], str) else 1)
+        and not (isinstance(rgb.shape[1], int) and rgb.shape[1] != 3)
+    )
+    if not fits:
+        takes, gives = (
+            ", ".join(f"{name} {port}" for name, port in ports.items()) or "nothing"
+            for ports in (said.inputs, said.outputs)
+        )
         raise ModelError(
-            f"{file}: takes {inputs} and gives {outputs}, its contract says bright (1, {channels}, h, w) -> rgb; "
-            "export it again"
+            f"{file}: takes {takes} and gives {gives}, its contract says bright (1, {channels}, h, w) -> "
+            "rgb (1, 3, H, W), in float32; export it again"
         )

@@ -82,7 +82,7 @@ class Made:
 
 def network(model: Model) -> Network:
     """Read what a network's recipe tells; raises ModelError where that is no recipe."""
-    text = model.session.get_modelmeta().custom_metadata_map.get(RECIPE, "")
+    text = model.metadata.get(RECIPE, b"").decode(errors="replace")
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from darkroom.batch import batch, jobs
 from darkroom.decode import raw
-from darkroom.develop import amplifier, pipeline
+from darkroom.develop import amplifier, engines, model, pipeline
 from darkroom.errors import ModelError
 
 SETTINGS = pipeline.Settings(amp=amplifier.parse("2"))
@@ -72,9 +73,15 @@ def test_every_photo_becomes_a_picture_in_order(photos):
     for result in results:
         assert result.outcome == "written" and result.error is None and result.bug is None
         assert result.ratio == 2 and 0 < result.clipped < 1
-        assert (result.model, result.device) == ("test", "cpu")
+        assert result.model == "test" and result.device in engines.DEVICES and result.precision
         assert min(result.seconds.read, result.seconds.network, result.seconds.finish, result.seconds.write) > 0
         assert seen(result.output).shape == (64, 80, 3)
+
+
+def test_what_went_otherwise_with_the_network_is_told_once(photos, monkeypatch):
+    opened = model.load(Path("n.onnx"))
+    monkeypatch.setattr(model, "load", lambda file, **_: replace(opened, notes=("runs elsewhere",)))
+    assert [result.notes.count("runs elsewhere") for result in run(photos)] == [1, 0, 0]
 
 
 def test_a_batch_gives_what_each_photo_gives_alone(photos):

@@ -1,20 +1,42 @@
 """Opening network files: ours run, everything else is refused in one line."""
 
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from made import write_network
 
-from darkroom.develop import model
+from darkroom.develop import engines, model
 from darkroom.errors import ModelError
 
+EVERY_ENGINE = ("cpu", pytest.param("openvino", marks=pytest.mark.skipif(not find_spec("openvino"), reason="no wheel")))
 
-def test_a_network_runs(tmp_path):
-    network = model.load(write_network(tmp_path / "n.onnx"), device="cpu")
+
+@pytest.mark.parametrize("device", EVERY_ENGINE)
+def test_a_network_runs(tmp_path, device):
+    network = model.load(write_network(tmp_path / "n.onnx"), device=device)
     bright = np.random.default_rng(0).random((4, 8, 12), np.float32)
     rgb = network.run(bright)
-    assert rgb.shape == (3, 16, 24) and network.device == "cpu"
-    assert (rgb[:, ::2, ::2] == bright[0]).all()
+    assert rgb.shape == (3, 16, 24) and rgb.dtype == np.float32 and network.device == device
+    assert np.abs(rgb[:, ::2, ::2] - bright[0]).max() < (1e-6 if network.precision == "fp32" else 4e-3)
+    before = rgb.copy()
+    network.run(bright * 0)
+    assert (rgb == before).all(), "a second run leaves the first one's output alone"
+
+
+@pytest.mark.parametrize("device", EVERY_ENGINE)
+def test_an_engine_that_fails_is_an_error_of_one_line(tmp_path, device):
+    network = model.load(write_network(tmp_path / "n.onnx"), device=device)
+    with pytest.raises(
+        ModelError, match=rf"n.onnx: failed on {device} .* at 3 x 8 x 12 \(.*\); use --device"
+    ) as refusal:
+        network.run(np.zeros((3, 8, 12), np.float32))
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +44,7 @@ def test_a_network_runs(tmp_path):
     [
         ({"promise": None}, "carries no contract; export it with `darkroom train`"),
         ({"promise": "{}"}, "missing or unknown"),
-        ({"channels": 9}, "its contract says bright \\(1, 4, h, w\\)"),
+        ({"channels": 9}, "takes bright \\(1, 9, h, w\\) and .* its contract says bright \\(1, 4, h, w\\)"),
     ],
 )
 def test_a_network_that_breaks_its_word_is_refused(tmp_path, change, complaint):
@@ -31,12 +53,43 @@ def test_a_network_that_breaks_its_word_is_refused(tmp_path, change, complaint):
     assert str(refusal.value).startswith(str(tmp_path / "n.onnx")) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda graph: graph.input[0].type.tensor_type.shape.dim[2].__setattr__("dim_value", 64),
+        lambda graph: graph.input[0].type.tensor_type.shape.dim[0].__setattr__("dim_value", 2),
+        lambda graph: graph.input[0].type.tensor_type.__setattr__("elem_type", onnx.TensorProto.DOUBLE),
+        lambda graph: graph.output[0].type.tensor_type.shape.dim[1].__setattr__("dim_value", 1),
+        lambda graph: graph.output[0].__setattr__("name", "blurred"),
+        lambda graph: graph.output[0].type.tensor_type.shape.dim.pop(),
+        lambda graph: graph.input.append(onnx.helper.make_tensor_value_info("more", 1, [1])),
+    ],
+)
+def test_ports_that_contradict_the_contract_are_refused_before_any_engine(tmp_path, change):
+    network = onnx.load(write_network(tmp_path / "n.onnx"))
+    change(network.graph)
+    (tmp_path / "n.onnx").write_bytes(network.SerializeToString())
+    with pytest.raises(ModelError, match="its contract says bright .* export it again"):
+        model.read_contract(tmp_path / "n.onnx")
+
+
 def test_what_is_not_onnx_is_refused(tmp_path):
-    (tmp_path / "n.onnx").write_bytes(b"not a network")
-    with pytest.raises(ModelError, match="not a network ONNX Runtime can open"):
-        model.load(tmp_path / "n.onnx")
+    whole = write_network(tmp_path / "n.onnx").read_bytes()
+    for data in (b"not a network", whole[:-5], whole + b"\x07", whole + b"\xff" * 12):
+        (tmp_path / "n.onnx").write_bytes(data)
+        with pytest.raises(ModelError, match="n.onnx: is not an ONNX network"):
+            model.load(tmp_path / "n.onnx")
     with pytest.raises(ModelError, match="no such file"):
         model.load(tmp_path / "missing.onnx")
+
+
+def test_a_graph_in_two_parts_which_an_engine_would_join_is_refused(tmp_path):
+    whole = write_network(tmp_path / "n.onnx").read_bytes()
+    more = onnx.GraphProto(node=[onnx.helper.make_node("Neg", ["rgb"], ["black"])]).SerializeToString()
+    (tmp_path / "n.onnx").write_bytes(whole + b"\x3a" + bytes([len(more)]) + more)
+    assert len(onnx.load(tmp_path / "n.onnx").graph.node) == len(onnx.load_from_string(whole).graph.node) + 1
+    with pytest.raises(ModelError, match="is not an ONNX network"):
+        model.load(tmp_path / "n.onnx")
 
 
 def test_data_in_other_files_is_refused(tmp_path):
@@ -50,11 +103,71 @@ def test_data_in_other_files_is_refused(tmp_path):
 
 def test_a_device_that_is_not_there_is_an_error(tmp_path):
     file = write_network(tmp_path / "n.onnx")
-    with pytest.raises(ModelError, match="abacus: no such device"):
+    with pytest.raises(ModelError, match="abacus: no such device; known are auto, cpu, cuda, .*openvino:NPU"):
         model.load(file, device="abacus")
-    if model.PROVIDERS["cuda"] not in model.onnxruntime.get_available_providers():
+    if engines.PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
         with pytest.raises(ModelError, match="cuda: this ONNX Runtime has no such device, only cpu"):
             model.load(file, device="cuda")
+
+
+def test_a_device_of_openvino_that_is_not_there_is_an_error(tmp_path):
+    core = pytest.importorskip("openvino").Core()
+    if any(name.startswith("NPU") for name in core.available_devices):
+        pytest.skip("there is an NPU")
+    with pytest.raises(ModelError, match="openvino:NPU: OpenVINO has no such device here, only .*CPU"):
+        model.load(write_network(tmp_path / "n.onnx"), device="openvino:NPU")
+
+
+def test_without_openvino_auto_is_onnx_runtime_and_asking_for_it_says_how_to_get_it(tmp_path, monkeypatch):
+    file = write_network(tmp_path / "n.onnx")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    network = model.load(file)
+    assert (network.device, network.precision, network.notes) == ("cpu", "fp32", ())
+    with pytest.raises(ModelError, match="OpenVINO cannot be loaded .* run pip install openvino, or use --device cpu"):
+        model.load(file, device="openvino")
+
+
+def test_what_openvino_refuses_runs_in_onnx_runtime_and_says_so():
+    pytest.importorskip("openvino")
+    bright = onnx.helper.make_tensor_value_info("bright", onnx.TensorProto.FLOAT, [1, 4, "h", "w"])
+    rgb = onnx.helper.make_tensor_value_info("rgb", onnx.TensorProto.FLOAT, [1, 4])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Det", ["bright"], ["rgb"])], "odd", [bright], [rgb])
+    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    with pytest.raises(ModelError, match="n.onnx: not a network OpenVINO can open .*Det-17.*; use --device cpu"):
+        engines.open(network.SerializeToString(), "n.onnx", "openvino")
+    engine, (note,) = engines.open(network.SerializeToString(), "n.onnx", "auto")
+    assert engine.device == "cpu" and engine.run(np.ones((4, 8, 8), np.float32)).shape == (4,)
+    assert note.startswith("ONNX Runtime runs it, for OpenVINO cannot (") and "\n" not in note
+
+
+def test_auto_is_no_further_from_the_reference_than_the_eye_sees():
+    file = model.find("fast-bayer")
+    bright = np.random.default_rng(0).random((4, 96, 128), np.float32) * 0.5
+    reference, network = model.load(file, device="cpu"), model.load(file)
+    off = network.run(bright) - reference.run(bright)
+    assert reference.precision == "fp32"
+    assert -10 * np.log10(np.mean(off.astype(float) ** 2) + 1e-20) > 55
+
+
+@pytest.mark.parametrize(("limit", "precision"), [("AVX512_CORE", "fp32"), ("AVX2", "fp32"), ("SSE41", "fp32")])
+def test_bfloat16_is_left_alone_where_the_processor_would_emulate_it(tmp_path, limit, precision):
+    pytest.importorskip("openvino")
+    file = write_network(tmp_path / "n.onnx")
+    load = f"model.load(Path({str(file)!r}), device='openvino')"
+    program = f"from pathlib import Path; from darkroom.develop import model; print({load}.precision)"
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"ONEDNN_MAX_CPU_ISA": limit}, capture_output=True, text=True
+    )
+    assert told.stdout.strip() == precision, told.stderr
+
+
+def test_no_engine_is_loaded_before_a_network_is_opened():
+    program = (
+        "import sys; from darkroom.develop import model, pipeline; model.read_contract(model.find('fast-bayer'));"
+        "print({'onnxruntime', 'openvino'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_an_unknown_name_lists_the_shipped_ones():

@@ -78,6 +78,6 @@ def test_time_and_memory_are_those_of_a_frame(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "peak_memory", lambda command: asked.append(command) or 5e8)
     found = cost.measure(network, (64, 96))
     assert found.megabytes == 500 and found.ms > 0 and found.gmac == cost.macs(network, 64, 96) / 1e9
-    assert [str(network.file), "cpu"] == asked[0][-3::2]
+    assert [str(network.file), network.device] == asked[0][-3::2]
     monkeypatch.setattr(speed, "WATCHABLE", False)
     assert cost.measure(network, (64, 96)).megabytes is None
