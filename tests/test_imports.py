@@ -41,7 +41,8 @@ LIBRARIES = {
     "typer": ("darkroom.cli",),
     "rich": ("darkroom.cli",),
     "rawpy": ("darkroom.decode.libraw", "darkroom.evaluate"),  # the decoder's process; the baseline to beat
-    "onnxruntime": ("darkroom.develop.engines", "darkroom.train.export"),  # the tools that quantise
+    # The tools that quantise; networks of others, which have no contract.
+    "onnxruntime": ("darkroom.develop.engines", "darkroom.train.export", "darkroom.evaluate.foreign"),
     "openvino": ("darkroom.develop.engines",),
     "imagecodecs": ("darkroom.write.image",),
     "isal": ("darkroom.write.image",),

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import grids, options
+from darkroom.cli import cropsheet, grids, options
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
     from darkroom.evaluate.case import Case
     from darkroom.evaluate.cost import Cost
+    from darkroom.evaluate.peers import Noise, Peer
     from darkroom.evaluate.score import Score, Setting
     from darkroom.evaluate.sheet import Crops
     from darkroom.evaluate.systems import Made, Network, Plan
@@ -82,9 +83,25 @@ def evaluate(
         typer.Option(metavar="SD", min=0.001, max=1, help="Noise that BM3D is told of. [default: the best of six]"),
     ] = None,
     metrics: Annotated[
-        str, typer.Option(metavar="A,B", help="Measure these, too: ms-ssim, niqe, lpips, gt-gc, near-black.")
+        str, typer.Option(metavar="A,B", help="Measure these, too: ms-ssim, niqe, lpips, gt-gc, near-black, grain.")
     ] = "",
     lpips_weights: Annotated[Path | None, typer.Option(metavar="FILE", help="LPIPS's networks' weights.")] = None,
+    peer: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Score this raw-to-raw network, too: .onnx, planes R G G B to the same, demosaiced by LibRaw.",
+            show_default=False,
+        ),
+    ] = None,
+    normalisation: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="How peers want light: light or k-sigma. [default: what the file names]"),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(metavar="K,SD", help="Gain and read noise in DN, for k-sigma. [default: those simulated]"),
+    ] = None,
     cost: Annotated[
         bool, typer.Option("--cost", help="Measure milliseconds, megabytes and GMAC of a frame of SID's size.")
     ] = False,
@@ -109,6 +126,17 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Keep the pictures in this new folder.")
+    ] = None,
+    crops: Annotated[
+        Path | None,
+        typer.Option(
+            "--sheet",
+            metavar="FOLDER",
+            help="Instead of scores, write a sheet of crops into this new folder: places of each kind, side by side.",
+        ),
+    ] = None,
+    places: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Which places; --sheet writes such a file. [default: by kind]")
     ] = None,
 ) -> None:
     """Score networks on dark raws whose right picture is known.
@@ -137,6 +165,8 @@ def evaluate(
         raise SettingsError("--cross: is for --simulate; leave it out")
     _alone("--simulate", simulate, {"ratios": ratios, "cameras": cameras, "cfa": cfa, "colour": colour, "crop": crop})
     _alone("--pairs", pairs, {"convention": convention, "cache": cache})
+    _alone("--sheet", crops, {"places": places})
+    _alone("--peer", peer, {"normalisation": normalisation, "noise": noise})
     from darkroom.evaluate import report, sheet
     from darkroom.evaluate.measure import Measures
     from darkroom.evaluate.score import Setting
@@ -146,19 +176,28 @@ def evaluate(
     runs: Iterable[_Run] = []
     costs: dict[str, Cost] = {}
     if simulate or pairs:
-        plan = _plan(models or [], device, _words(baselines), _words(oracle), bm3d_sigma, amp)
+        others = _peers(peer or [], normalisation, noise)
+        beside = _words(baselines or ("libraw" if crops else ""))
+        plan = _plan(models or [], others, device, beside, _words(oracle), bm3d_sigma, amp)
+        if crops:
+            if not simulate:
+                raise SettingsError("--sheet: is for --simulate; leave it out")
+            at, by = _numbers("--ratios", ratios), _words(cameras)
+            where = _new_folder(crops)
+            print(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
+            return
         setting = Setting(centre=centre, measures=Measures(_words(metrics), lpips_weights=lpips_weights))
         if pairs:
             runs = [_real(pairs, convention or "folder", plan, setting, cache)]
         elif simulate:
             bench = _Bench(simulate, _numbers("--ratios", ratios), _words(cameras), cfa, colour, cross, _crop(crop))
             runs = _simulated(bench, plan, setting)
-    folder = _new_folder(output)
+    folder = _new_folder(output) if output else None
     with TemporaryDirectory(prefix="darkroom-crops-") as place:
-        crops = sheet.Crops(Path(place))
+        middles = sheet.Crops(Path(place))
         for run in runs:
             costs |= _costs(run.plan, costs) if cost else {}
-            for score in _scored(run, crops if html else None, folder):
+            for score in _scored(run, middles if html else None, folder):
                 scores.append(_priced(score, costs))
                 if as_json:
                     print(report.to_line(scores[-1]), flush=True)
@@ -167,7 +206,7 @@ def evaluate(
             report.write_csv(scores, csv)
         tables, notes = report.tables(scores, "camera" if cross else "ratio"), report.notes(scores)
         if html:
-            sheet.write(html, tables, scores, crops, notes)
+            sheet.write(html, tables, scores, middles, notes)
     grids.show([grid for table in tables for grid in report.grids(table)], notes, to_stderr=as_json)
 
 
@@ -198,6 +237,7 @@ class _Run:
 
 def _plan(
     models: list[str],
+    peers: "tuple[dict[str, Peer], Noise | None]",
     device: str,
     baselines: tuple[str, ...],
     oracles: tuple[str, ...],
@@ -209,7 +249,9 @@ def _plan(
 
     wanted = None if amp is None else amplifier.parse(amp)
     loaded = {name: network(each) for name, each in options.networks(models, device).items()}
-    return Plan(loaded, baselines, oracles, sigma=sigma, amp=wanted)
+    if twice := sorted(peers[0].keys() & loaded.keys()):
+        raise SettingsError(f"--peer: {twice[0]} is also the name of a network; rename one file")
+    return Plan(loaded, baselines, oracles, sigma=sigma, amp=wanted, peers=peers[0], noise=peers[1])
 
 
 def _simulated(bench: _Bench, plan: "Plan", setting: "Setting") -> "Iterator[_Run]":
@@ -224,6 +266,7 @@ def _simulated(bench: _Bench, plan: "Plan", setting: "Setting") -> "Iterator[_Ru
         plan = replace(plan, networks={_trained(name, each): each for name, each in plan.networks.items()})
     found = [each.model.contract.cfa for each in plan.networks.values()]
     kinds = (bench.cfa,) if bench.cfa else tuple(dict.fromkeys(kind for kind in found if kind)) or ("bayer",)
+    again = "grain" in setting.measures.extras
     for kind in kinds:
         fitting = {name: each for name, each in plan.networks.items() if each.model.contract.cfa in ("", kind)}
         for those in [(camera,) for camera in cameras] if bench.cross else [cameras]:
@@ -231,7 +274,9 @@ def _simulated(bench: _Bench, plan: "Plan", setting: "Setting") -> "Iterator[_Ru
                 bench.photos, ratios=bench.ratios or simulated.RATIOS, cameras=those, cfa=kind, colour=colour
             )
             yield _Run(
-                cases=(simulated.case(dark, bench.crop, burst="burst" in plan.baselines) for dark in darks),
+                cases=(
+                    simulated.case(dark, bench.crop, burst="burst" in plan.baselines, again=again) for dark in darks
+                ),
                 count=len(darks),
                 plan=replace(plan, networks=plan.networks if bench.cfa else fitting),
                 setting=replace(setting, data=simulated.data(colour), window=f"{bench.crop[0]}x{bench.crop[1]}"),
@@ -309,17 +354,25 @@ def _ratios(
         print(f"{name:12}{summary.median:14.2f}{summary.nine_tenths:20.2f}{summary.bias:+8.2f}")
 
 
-def _alone(option: str, given: Path | None, others: Mapping[str, object]) -> None:
+def _peers(files: list[Path], normalisation: str | None, noise: str | None) -> "tuple[dict[str, Peer], Noise | None]":
+    """Open the raw-to-raw networks, under their files' names, and read what they are told of the noise."""
+    from darkroom.evaluate import peers
+
+    told = _numbers("--noise", noise)
+    if told and (len(told) != 2 or min(told) <= 0):
+        raise SettingsError(f"--noise {noise}: is no gain and read noise; give both in DN, such as 0.8,2.5")
+    return {file.stem: peers.load(file, normalisation) for file in files}, peers.Noise(*told) if told else None
+
+
+def _alone(option: str, given: object, others: Mapping[str, object]) -> None:
     """Refuse options that say nothing without another."""
     found = next((name for name, value in others.items() if value), None)
     if found and not given:
         raise SettingsError(f"--{found}: is for {option} only; leave it out, or give {option}")
 
 
-def _new_folder(path: Path | None) -> Path | None:
-    """Make the folder for the pictures; what is in use already is refused."""
-    if path is None:
-        return None
+def _new_folder(path: Path) -> Path:
+    """Make the folder for pictures; what is in use already is refused."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise SettingsError(f"{path}: already exists and is not empty; name a new folder")
     try:

@@ -40,6 +40,10 @@ class Case:
     """(3,) gains of the reference, green = 1; None where its file gives none."""
     burst: tuple[Frame, ...] = ()
     """This frame and as many more as make BURST, of the same scene and exposure; empty where nobody asked."""
+    read: float = 0.0
+    """sd of the noise without light, DN; 0 where it is not known."""
+    again: Frame | None = None
+    """The same scene and exposure under another draw of the noise; None where nobody asked, or nobody can draw."""
 
 
 def encoded(picture: Picture, curve: Curve, wanted: Curve) -> Picture:

@@ -12,7 +12,7 @@ from darkroom.errors import SettingsError
 from darkroom.evaluate import metrics
 from darkroom.evaluate.case import Picture, as_authors
 
-EXTRAS = ("ms-ssim", "niqe", "lpips", "gt-gc", "near-black")
+EXTRAS = ("ms-ssim", "niqe", "lpips", "gt-gc", "near-black", "grain")
 """What is measured only when asked for."""
 
 
@@ -51,10 +51,17 @@ class Measured:
     gt_gc_ssim: float | None = None
     near_black: float | None = None
     """CIEDE2000, see `metrics.near_black`; not a number for a picture without flat near-black."""
+    grain: float | None = None
+    """0..255, see `metrics.grain`; not a number for a picture without strong edges."""
+    grain_noise: float | None = None
+    """0..255, see `metrics.grain_of_noise`; None, too, where the scene was recorded once only."""
 
 
-def measure(picture: Picture, reference: Picture, wanted: Measures) -> Measured:
-    """Compare; raises SettingsError where a picture is too small for what was asked for."""
+def measure(picture: Picture, reference: Picture, wanted: Measures, again: Picture | None = None) -> Measured:
+    """Compare; raises SettingsError where a picture is too small for what was asked for.
+
+    again: the same scene, developed from another draw of the noise.
+    """
     psnr, ssim = (metrics.psnr8, metrics.ssim8) if wanted.eight_bit else (metrics.psnr, metrics.ssim)
     if wanted.eight_bit:
         picture, reference = (as_authors(each) / np.float32(255) for each in (picture, reference))
@@ -68,6 +75,10 @@ def measure(picture: Picture, reference: Picture, wanted: Measures) -> Measured:
         gt_gc_psnr=metrics.gt_gc(picture, reference, psnr)[0] if "gt-gc" in extras else None,
         gt_gc_ssim=metrics.gt_gc(picture, reference, ssim)[0] if "gt-gc" in extras else None,
         near_black=metrics.near_black(picture, reference) if "near-black" in extras else None,
+        grain=metrics.grain(picture, reference) if "grain" in extras else None,
+        grain_noise=metrics.grain_of_noise(picture, again, reference)
+        if "grain" in extras and again is not None
+        else None,
     )
 
 

@@ -30,6 +30,11 @@ NEAR_BLACK_SIDE = 16
 """Pixels along a side of the blocks whose colour is compared."""
 NEAR_BLACK, NEAR_BLACK_SPREAD = 40 / 255, 6 / 255
 """Encoded brightness below which a block is near black, and the spread below which it is flat."""
+EDGE, EDGE_REACH = 0.1, 6
+"""Step of the encoded luminance from pixel to pixel (Sobel) that makes a strong edge, and the pixels around it where
+coloured grain is seen."""
+GRAIN_SIGMA = 2.0
+"""Pixels: what is much wider than that is no grain, but a blotch or a cast."""
 GAMMAS = tuple(round(0.7 + 0.03 * i, 2) for i in range(21))
 """Brightnesses of the reference that GT-GC accepts: 0.7 to 1.3 (RED, section 4.3)."""
 
@@ -166,6 +171,37 @@ def near_black(picture: NDArray, reference: NDArray) -> float:
         return nan
     lab = [rgb2lab(each[chosen].mean((1, 2)).astype(np.float64)) for each in (blocks, shown)]
     return float(np.mean(deltaE_ciede2000(*lab)))
+
+
+def grain(picture: NDArray, reference: NDArray) -> float:
+    """Coloured grain at edges, in levels of 255: what no mean over a photo shows, and every eye does.
+
+    RMS, over R - G and B - G, of the error with all that is coarser than GRAIN_SIGMA taken out, within EDGE_REACH
+    pixels of the reference's strong edges; nan where it has none.
+    """
+    return _grain(picture - reference, reference)
+
+
+def grain_of_noise(picture: NDArray, again: NDArray, reference: NDArray) -> float:
+    """The part of `grain` that the noise draws: from two pictures of one scene, each from noise of its own.
+
+    Their difference, so measured, over the square root of 2; what both get wrong alike, blurred or false colours, is
+    not in it.
+    """
+    return _grain(picture - again, reference) / 2**0.5
+
+
+def _grain(error: NDArray, reference: NDArray) -> float:
+    from scipy.ndimage import distance_transform_edt, gaussian_filter, sobel
+
+    luminance = reference @ np.array([0.299, 0.587, 0.114], reference.dtype)
+    steps = np.hypot(sobel(luminance, 0), sobel(luminance, 1)) / 8
+    near = distance_transform_edt(steps <= EDGE) <= EDGE_REACH
+    if steps.max() <= EDGE:
+        return nan
+    planes = (error[..., colour] - error[..., 1] for colour in (0, 2))
+    squares = (np.square(plane - gaussian_filter(plane, GRAIN_SIGMA))[near].mean(dtype=np.float64) for plane in planes)
+    return 255 * float(np.mean(list(squares))) ** 0.5
 
 
 def niqe(picture: NDArray, *, model: Path | None = None) -> float:

@@ -41,6 +41,8 @@ MEASURES = (
     ("gt_gc_psnr", "GT-GC dB", 2),
     ("gt_gc_ssim", "GT-GC SSIM", 3),
     ("near_black", "near-black dE", 2),
+    ("grain", "grain", 2),
+    ("grain_noise", "grain of noise", 2),
 )
 """Field of Measured, its title, and decimals shown."""
 COSTS = (("ms", "ms", 0), ("megabytes", "peak MB", 0), ("gmac", "GMAC", 1))

@@ -71,19 +71,23 @@ def scores(cases: Iterable[Case], plan: Plan, setting: Setting, keep: Keep | Non
         setting = replace(setting, centre=BM3D_CENTRE)
     for case in cases:
         made = systems.develop(case, plan)
+        again = systems.develop_again(case, plan)
         if keep:
             keep(case, made)
-        yield from _compared(case, made, plan, setting)
+        yield from _compared(case, made, again, plan, setting)
         if setting.centre is None:
             continue
         small = replace(case, reference=centre(case.reference, setting.centre))
-        made = {system: Made(centre(each.picture, setting.centre), each.chosen) for system, each in made.items()}
+        made, again = (
+            {system: Made(centre(each.picture, setting.centre), each.chosen) for system, each in draw.items()}
+            for draw in (made, again)
+        )
         if "bm3d" in plan.baselines:
             made[plan.named("bm3d")] = systems.denoise(made[plan.named("libraw")], small.reference, plan)
             if keep:
                 keep(small, {plan.named("bm3d"): made[plan.named("bm3d")]})
         side = f"{setting.centre}x{setting.centre}"
-        yield from _compared(small, made, plan, replace(setting, window=side))
+        yield from _compared(small, made, again, plan, replace(setting, window=side))
 
 
 def centre(picture: Picture, side: int) -> Picture:
@@ -93,7 +97,9 @@ def centre(picture: Picture, side: int) -> Picture:
     return np.ascontiguousarray(picture[top : top + height, left : left + width])
 
 
-def _compared(case: Case, made: Mapping[str, Made], plan: Plan, setting: Setting) -> Iterator[Score]:
+def _compared(
+    case: Case, made: Mapping[str, Made], again: Mapping[str, Made], plan: Plan, setting: Setting
+) -> Iterator[Score]:
     asked = systems.shown(plan)
     for system, each in made.items():
         if system in asked:
@@ -106,6 +112,11 @@ def _compared(case: Case, made: Mapping[str, Made], plan: Plan, setting: Setting
                 gain=case.gain,
                 window=setting.window,
                 chosen=each.chosen,
-                measured=measure.measure(each.picture, case.reference, setting.measures),
+                measured=measure.measure(
+                    each.picture,
+                    case.reference,
+                    setting.measures,
+                    again[system].picture if system in again else None,
+                ),
                 data=setting.data,
             )

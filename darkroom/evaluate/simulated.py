@@ -9,6 +9,7 @@ the photo's name and the ratio, so a dark raw is the same in every run, with wha
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import gamma, pi, sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -74,22 +75,31 @@ def plan(
     Cameras and phases go in turn, shifted by one with each ratio, so that every ratio meets them all. Raises
     SettingsError for a folder without photos, an unknown camera, or a ratio that is not positive.
     """
-    names = sorted(path for path in photos.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not names:
-        raise SettingsError(f"{photos}: holds no photo; name a folder of clean JPEG or PNG photos")
+    names = photos_of(photos)
     known = [noise.camera(name) for name in cameras]
     if not ratios or min(ratios) <= 0:
         raise SettingsError(
             f"ratios {', '.join(f'{ratio:g}' for ratio in ratios)}: must all be above 0; try 100,250,300"
         )
     return [
-        _dark(photo, ratio, known[(row + column) % len(known)], cfa, PHASES[(row + column) % len(PHASES)], colour)
+        dark(photo, ratio, known[(row + column) % len(known)], cfa, PHASES[(row + column) % len(PHASES)], colour)
         for row, photo in enumerate(names)
         for column, ratio in enumerate(ratios)
     ]
 
 
-def _dark(photo: Path, ratio: float, camera: noise.Camera, cfa: CFA, phase: tuple[int, int], colour: Colour) -> Dark:
+def photos_of(folder: Path) -> list[Path]:
+    """List the JPEG and PNG files of a folder, by name; raises SettingsError where it has none."""
+    names = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not names:
+        raise SettingsError(f"{folder}: holds no photo; name a folder of clean JPEG or PNG photos")
+    return names
+
+
+def dark(
+    photo: Path, ratio: float, camera: noise.Camera, cfa: CFA, phase: tuple[int, int], colour: Colour = "identity"
+) -> Dark:
+    """Plan one dark raw of a photo; what is left to chance follows from its name and the ratio."""
     seed = (crc32(photo.name.encode()), round(1000 * ratio))
     rng = np.random.default_rng(seed)
     red, blue = camera.white_balance if colour == "camera" else (RED_GAINS, BLUE_GAINS)
@@ -157,9 +167,16 @@ def write(dark: Dark, photo: NDArray[np.uint8], path: Path, shot: int = 0) -> No
     )
 
 
-def case(dark: Dark, crop: tuple[int, int] = CROP, *, burst: bool = False) -> Case:
-    """Record a dark raw, as a file that is read like any other. Raises SettingsError as `read_photo`."""
-    photo = read_photo(dark.photo, crop)
+def case(dark: Dark, crop: tuple[int, int] = CROP, *, burst: bool = False, again: bool = False) -> Case:
+    """Record a dark raw, as a file that is read like any other. Raises SettingsError as `read_photo`.
+
+    again: once more, with noise of its own.
+    """
+    return recorded(dark, read_photo(dark.photo, crop), burst=burst, again=again)
+
+
+def recorded(dark: Dark, photo: NDArray[np.uint8], *, burst: bool = False, again: bool = False) -> Case:
+    """Record a dark raw of a picture or a part of one, (H, W, 3); else as `case`."""
     frame = _frame(dark, photo, 0)
     return Case(
         photo=dark.photo.name,
@@ -171,7 +188,19 @@ def case(dark: Dark, crop: tuple[int, int] = CROP, *, burst: bool = False) -> Ca
         gain=dark.gain,
         white_balance=frame.white_balance,
         burst=(frame, *(_frame(dark, photo, shot) for shot in range(1, BURST))) if burst else (),
+        read=_read(dark),
+        again=_frame(dark, photo, 1) if again else None,
     )
+
+
+def _read(dark: Dark) -> float:
+    """Standard deviation of a dark raw's read and row noise, DN; Tukey-lambda's by Joiner and Rosenblatt (1971)."""
+    sensor, shape = noise.central(noise.camera(dark.camera), dark.gain, dark.shape), dark.shape
+    if abs(shape) < 1e-3:
+        spread = pi**2 / 3
+    else:
+        spread = 2 / shape**2 * (1 / (1 + 2 * shape) - gamma(shape + 1) ** 2 / gamma(2 * shape + 2))
+    return sqrt(spread * sensor.read**2 + sensor.row**2)
 
 
 def _frame(dark: Dark, photo: NDArray[np.uint8], shot: int) -> Frame:

@@ -6,7 +6,7 @@ Case -> {system: Made}, each picture (H, W, 3) in [0, 1] under the curve of the 
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from darkroom.develop import amplifier, pipeline
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.model import Model
 from darkroom.errors import ModelError, SettingsError
-from darkroom.evaluate import baselines
+from darkroom.evaluate import baselines, metrics, peers
 from darkroom.evaluate.case import Case, Picture, encoded
+from darkroom.evaluate.peers import Noise, Peer
 from darkroom.frame import Frame
 
 BASELINES = ("libraw", "bm3d", "burst")
@@ -55,13 +56,17 @@ class Plan:
     """What BM3D is told of the noise; None: the best of a grid."""
     amp: Amp | None = None
     """How networks and baselines find the ratio; None: they are told the true one."""
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+    """Networks from mosaic to mosaic, by the name to show."""
+    noise: Noise | None = None
+    """What the peers are told of the sensor; None: what the case knows."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for an unknown baseline or oracle, an oracle without a baseline, or nothing to score."""
         for asked, known, what in ((self.baselines, BASELINES, "baseline"), (self.oracles, ORACLES, "oracle")):
             if unknown := sorted(set(asked) - set(known)):
                 raise SettingsError(f"{unknown[0]}: no such {what}; known are {', '.join(known)}")
-        if not self.networks and not self.baselines:
+        if not self.networks and not self.baselines and not self.peers:
             raise SettingsError("nothing to score; name a network, or --baselines libraw")
         if self.oracles and not self.baselines:
             raise SettingsError("--oracle: helps baselines only; name some with --baselines")
@@ -106,6 +111,8 @@ def develop(case: Case, plan: Plan) -> dict[str, Made]:
         made[plan.named("libraw")] = _rendered(case, case.frame, plan)
     if "burst" in plan.baselines:
         made[plan.named("burst")] = _rendered(case, baselines.median(case.burst), plan)
+    for name, peer in plan.peers.items():
+        made[name] = _by_peer(case, peer, plan)
     for name, each in plan.networks.items():
         ratio = min(_ratio(case, plan.amp, each.model.contract.max_ratio), each.cap)
         settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:.9g}"), bits=16)
@@ -115,9 +122,20 @@ def develop(case: Case, plan: Plan) -> dict[str, Made]:
     return made
 
 
+def develop_again(case: Case, plan: Plan) -> dict[str, Made]:
+    """Develop the case's other draw of the noise, where it has one, by every system that needs one frame only."""
+    single = tuple(baseline for baseline in plan.baselines if baseline == "libraw")
+    if case.again is None or not (plan.networks or plan.peers or single):
+        return {}
+    oracles = plan.oracles if single else ()
+    return develop(
+        replace(case, frame=case.again, burst=(), again=None), replace(plan, baselines=single, oracles=oracles)
+    )
+
+
 def shown(plan: Plan) -> set[str]:
     """Names of the systems that were asked for."""
-    return {*plan.networks, *(plan.named(baseline) for baseline in plan.baselines)}
+    return {*plan.networks, *plan.peers, *(plan.named(baseline) for baseline in plan.baselines)}
 
 
 def denoise(noisy: Made, reference: Picture, plan: Plan) -> Made:
@@ -135,6 +153,18 @@ def _rendered(case: Case, frame: Frame, plan: Plan) -> Made:
     if "mean" in plan.oracles:
         picture = baselines.to_means(picture, case.reference)
     return Made(picture, _chosen(plan.amp, ratio))
+
+
+def _by_peer(case: Case, peer: Peer, plan: Plan) -> Made:
+    """Denoise the mosaic, with and without what lies below black, and render the better by LibRaw."""
+    ratio, noise = _ratio(case, plan.amp, CEILING), plan.noise or Noise(case.gain, case.read)
+    tried = []
+    for clip in (False, True):
+        frame = peers.denoise(peer, case.frame, ratio, noise, clip=clip)
+        picture = baselines.libraw(frame, ratio, case.curve)
+        tried.append((metrics.psnr(picture, case.reference), Made(picture, "clipped" if clip else "unclipped")))
+    best = max(tried, key=lambda each: each[0])[1]
+    return replace(best, chosen=", ".join(filter(None, (_chosen(plan.amp, ratio), best.chosen))))
 
 
 def _ratio(case: Case, amp: Amp | None, ceiling: float) -> float:

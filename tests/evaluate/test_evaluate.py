@@ -181,6 +181,24 @@ def test_lpips_is_measured_by_the_weights_named(monkeypatch):
     assert measure.measure(picture, picture, measure.Measures(("lpips",), lpips_weights=Path("w.pth"))).lpips == 0.25
 
 
+def test_grain_is_measured_between_two_draws_of_the_noise(photos, tmp_path):
+    (one,) = (simulated.case(dark, again=True) for dark in simulated.plan(photos, ratios=[100.0])[:1])
+    assert (one.again.mosaic != one.frame.mosaic).any()
+    plan = systems.Plan(networks_of(tmp_path, rough=1, smooth=5), ("libraw", "burst"))
+    again = systems.develop_again(one, plan)
+    assert list(again) == ["libraw", "rough", "smooth"], "of a burst there is no other draw"
+    setting = score.Setting(centre=64, measures=measure.Measures(("grain",)))
+    plan = replace(plan, baselines=())
+    found = {(each.window, each.system): each.measured for each in score.scores([one], plan, setting)}
+    assert len(found) == 4 and all(each.grain is not None for each in found.values())
+    single = list(score.scores([replace(one, again=None)], plan, setting))
+    assert all(each.measured.grain is not None and each.measured.grain_noise is None for each in single)
+    picture = systems.develop(one, plan)["rough"].picture
+    assert found["whole", "rough"].grain_noise == pytest.approx(
+        metrics.grain_of_noise(picture, again["rough"].picture, one.reference), nan_ok=True
+    )
+
+
 # --- the automatic ratio ---
 
 

@@ -313,3 +313,44 @@ def test_the_least_picture_leaves_something_of_every_layer(name, tmp_path):
     torch.save(perceptual(net)[1], tmp_path / "weights.pth")
     least = lpips.BACKBONES[name].least
     assert metrics.lpips(scene(least, least), scene(least, least, 1), tmp_path / "weights.pth") > 0
+
+
+# --- coloured grain ---
+
+
+def edged(side: int = 96) -> np.ndarray:
+    """A grey picture with one upright edge in the middle."""
+    picture = np.full((side, side, 3), 0.3, np.float32)
+    picture[:, side // 2 :] = 0.8
+    return picture
+
+
+def coloured(seed: int, sigma: float = 0.05) -> np.ndarray:
+    return sigma * np.random.default_rng(seed).standard_normal((96, 96, 3)).astype(np.float32)
+
+
+def test_grain_is_what_is_coloured_fine_and_beside_an_edge():
+    reference = edged()
+    near, far = reference.copy(), reference.copy()
+    near[:, 44:52] += coloured(0)[:, 44:52]
+    far[:, :36] += coloured(0)[:, :36]
+    assert metrics.grain(reference, reference) == 0
+    assert metrics.grain(near, reference) > 10 and metrics.grain(far, reference) < 0.5
+    assert metrics.grain(reference + coloured(0)[..., :1], reference) == pytest.approx(0, abs=1e-3), "grey noise"
+    assert metrics.grain(reference * np.float32([1.1, 1, 0.9]), reference) < 10, "a cast is none, but for the edge"
+    assert metrics.grain(reference + np.float32([0.1, 0, 0]), reference) == pytest.approx(0, abs=1e-3)
+    assert isnan(metrics.grain(near, np.full_like(reference, 0.5)))
+
+
+def test_grain_is_in_levels_of_255():
+    reference = edged()
+    # R - G of two draws has twice a draw's variance; a Gaussian of 2 pixels leaves nearly all of white noise.
+    assert metrics.grain(reference + coloured(1, 0.02), reference) == pytest.approx(255 * 0.02 * 2**0.5, rel=0.05)
+
+
+def test_grain_of_noise_leaves_out_what_both_draws_get_wrong():
+    reference = edged()
+    wrong = reference + 3 * coloured(2)
+    assert metrics.grain_of_noise(wrong, wrong, reference) == 0
+    found = metrics.grain_of_noise(wrong + coloured(3), wrong + coloured(4), reference)
+    assert found == pytest.approx(metrics.grain(reference + coloured(5), reference), rel=0.1)
