@@ -107,7 +107,7 @@ def test_onnx_equals_torch_and_carries_its_contract_and_recipe(kind, packing, tm
     assert network.training, "the network itself stays as it was"
     loaded = model.load(tmp_path / "n.onnx", device="cpu")
     with torch.inference_mode():
-        wanted = network.eval()(bright).numpy()
+        wanted = export._rounded(export._plain(network))(bright).numpy()
     assert all(np.abs(loaded.run(b) - w).max() <= export.TOLERANCE for b, w in zip(bright.numpy(), wanted, strict=True))
     assert loaded.contract == promise
     assert (promise.name, promise.version, promise.max_ratio, promise.packing) == ("night", 3, 250, packing)
@@ -192,7 +192,8 @@ def test_weights_come_back_as_they_went(kind, tmp_path):
     export.load_weights(other, [tmp_path / "n.onnx"])
     bright = torch.rand(1, 4, 32, 32)
     with torch.inference_mode():
-        assert torch.allclose(network.eval()(bright), other.eval()(bright), atol=1e-5)
+        wanted = export._rounded(export._plain(network))(bright)
+        assert torch.allclose(wanted, other.eval()(bright), atol=1e-5)
 
 
 def test_the_file_holds_every_tensor_even_equal_ones(tmp_path):
@@ -218,7 +219,8 @@ def test_of_several_files_the_mean_is_taken_of_what_fits(tmp_path):
         export.export(network, file, facts_for())
     other = Tiny(1, 1, 1)
     export.load_weights(other, files)
-    assert torch.allclose(other.layers[0].weight, (first.layers[0].weight * 3 + deeper.layers[0].weight) / 3)
+    mean = (first.layers[0].weight * 3 + deeper.layers[0].weight) / 3
+    assert torch.allclose(other.layers[0].weight, mean, rtol=2e-3)
     assert torch.allclose(other.layers[2].bias, first.layers[2].bias + 0.5), "the third has a larger layer there"
 
 
@@ -236,13 +238,26 @@ def test_files_without_fitting_weights_are_refused(content, message, tmp_path):
         export.load_weights(networks.build("can", "bayer4", {"width": 3}), [file])
 
 
-def test_half_is_half_as_large_and_loses_next_to_nothing(tmp_path):
+def test_weights_are_kept_in_16_bits_rounded_as_little_as_these_allow(tmp_path):
+    network = Tiny(1, 1, 1)
+    with torch.no_grad():
+        network.layers[1].weight[0, 0, 0, 0] = 1e5  # beyond what 16 bits hold
+        network.layers[2].weight.mul_(1e-4)
+    export.export(network, tmp_path / "n.onnx", facts_for())
+    held = {w.name: numpy_helper.to_array(w) for w in onnx.load(tmp_path / "n.onnx").graph.initializer}
+    for name, value in network.state_dict().items():
+        narrow = name.endswith("weight") and name != "layers.1.weight"
+        assert held[name].dtype == (np.float16 if narrow else np.float32), name
+        assert np.array_equal(held[name], value.numpy().astype(held[name].dtype))
+
+
+def test_half_computes_in_16_bits_and_loses_next_to_nothing(tmp_path):
     torch.manual_seed(0)
     file = tmp_path / "night.onnx"
     export.export(networks.build("unet", "bayer4", {"width": 8, "levels": 3}), file, facts_for())
     variant = export.half(file)
     contract, promise = (model.load(path, device="cpu").contract for path in (variant, file))
-    assert variant == tmp_path / "night-fp16.onnx" and variant.stat().st_size < 0.7 * file.stat().st_size
+    assert variant == tmp_path / "night-fp16.onnx" and variant.stat().st_size < 1.2 * file.stat().st_size
     assert contract == replace(promise, name="night-fp16", training="two steps; in 16-bit floats")
     assert metadata(variant)[export.RECIPE] == metadata(file)[export.RECIPE]
     assert 0 < abs(export.loss_of(variant, file, examples())) < 0.01
