@@ -308,7 +308,8 @@ def _look(run: _Run, seen: watch.Watch, *, loss: float, rate: float) -> float:
                 samples.append((simulate.shown(example.bright, run.material.kind), output, example.reference))
     psnr, state = float(np.mean(scores)), run.state
     _check_finite(psnr, run)
-    seen.scalars(state.step, {"cpu_hours": state.cpu_hours, "loss": loss, "learning_rate": rate, "psnr": psnr})
+    numbers = {"cpu_hours": state.cpu_hours, "loss": loss, "learning_rate": rate, "psnr": psnr}
+    seen.scalars(state.step, numbers | {watch.STAGE: state.stage + 1})
     seen.samples(state.step, samples)
     if psnr > state.psnr:
         state.psnr = psnr

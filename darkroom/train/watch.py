@@ -12,11 +12,13 @@ import csv
 import io
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from darkroom.write import image, page
 
@@ -29,6 +31,12 @@ GAP = 4
 """Pixels between the pictures of a sample."""
 SHOWN = 3
 """Sample files in a report: the first, the last and what lies between them."""
+THUMBNAILS, SHRUNK = 3, 2
+"""Samples of a file that a report shows, and what their sides are divided by: a report is to be sent, not stored."""
+FIRST = ("psnr", "ssim", "loss")
+"""Numbers that a report opens with: validation on top."""
+STAGE = "stage"
+"""The number that tells stages apart; it has no chart, its changes are marked in those of the others."""
 
 Sample = tuple[NDArray, NDArray, NDArray]
 """The short as a plain picture, the network's output and the reference: (3, H, W) or (H, W, 3) each, in [0, 1]."""
@@ -67,19 +75,32 @@ class Watch:
         self._opened(step).add_image("samples", sheet, step, dataformats="HWC")
 
     def report(self, title: str, facts: dict[str, str]) -> Path:
-        """Write RUN/report.html: the facts, a chart of every kind of number, some samples; return its path."""
-        parts = [page.table(("fact", "value"), list(facts.items()))] if facts else []
-        kinds = dict.fromkeys(name.split("/")[0] for name in self._names())
-        for kind in kinds:
-            names = [name for name in self._names() if name.split("/")[0] == kind]
-            parts += [page.heading(kind), page.chart({n: self._curve(n) for n in names}, x="step", y=kind)]
-        if self._rows:
-            parts += [page.heading("Numbers"), page.table(*self._summary())]
-        files = sorted((self._run / "samples").glob("step-*.png"))
-        if files:
-            parts += [page.heading("Samples"), page.paragraph("From left to right: short, output, reference.")]
-        for place in sorted({round(i * (len(files) - 1) / (SHOWN - 1)) for i in range(SHOWN)} if files else ()):
-            parts.append(page.stored(files[place], f"step {int(files[place].stem.removeprefix('step-')):,}"))
+        """Write RUN/report.html, and return its path.
+
+        What came out, the curves that matter with the stages marked, thumbnails of some samples; then the rest.
+        """
+        names = sorted(
+            (name for name in self._names() if name != STAGE),
+            key=lambda name: FIRST.index(name.split("/")[0]) if name.split("/")[0] in FIRST else len(FIRST),
+        )
+        kinds = list(dict.fromkeys(name.split("/")[0] for name in names))
+        charts = {
+            kind: page.chart(
+                {n: self._curve(n) for n in names if n.split("/")[0] == kind}, x="step", y=kind, marks=self._stages()
+            )
+            for kind in kinds
+        }
+        early = [kind for kind in kinds if kind in FIRST]
+        parts = [page.table(*self._summary([name for name in names if name.split("/")[0] in early]))] if early else []
+        for kind in early:
+            parts += [page.heading(kind), charts[kind]]
+        parts += self._thumbnails()
+        for kind in kinds[len(early) :]:
+            parts += [page.heading(kind), charts[kind]]
+        if len(kinds) > len(early):
+            parts += [page.heading("Numbers"), page.table(*self._summary(names))]
+        if facts:
+            parts += [page.heading("How it was trained"), page.table(("fact", "value"), list(facts.items()))]
         path = self._run / "report.html"
         page.write(path, title, parts)
         return path
@@ -95,10 +116,29 @@ class Watch:
     def _curve(self, name: str) -> list[tuple[float, float]]:
         return [(step, row[name]) for step, row in self._rows.items() if name in row]
 
-    def _summary(self) -> tuple[tuple[str, ...], list[list[str]]]:
-        """How every number began, how it ended, and its best on the way."""
+    def _stages(self) -> list[tuple[float, str]]:
+        """Where each stage but the first began."""
+        rows = [(step, int(row[STAGE])) for step, row in self._rows.items() if STAGE in row]
+        return [(before, f"stage {now}") for (before, then), (_, now) in pairwise(rows) if now != then]
+
+    def _thumbnails(self) -> list[str]:
+        """The upper samples of a few steps, made small."""
+        files = sorted((self._run / "samples").glob("step-*.png"))
+        if not files:
+            return []
+        parts = [page.heading("Samples"), page.paragraph("From left to right: short, output, reference.")]
+        for place in sorted({round(i * (len(files) - 1) / (SHOWN - 1)) for i in range(SHOWN)}):
+            with Image.open(files[place]) as sheet:
+                upper = sheet.convert("RGB").crop((0, 0, sheet.width, min(sheet.height, THUMBNAILS * (LARGEST + GAP))))
+            small = np.asarray(upper.reduce(SHRUNK))
+            parts.append(page.picture(small, f"step {int(files[place].stem.removeprefix('step-')):,}"))
+        parts.append(page.paragraph("All of them, in full size, lie in samples/ beside this page."))
+        return parts
+
+    def _summary(self, names: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]]]:
+        """How numbers began, how they ended, and their best on the way."""
         rows = []
-        for name in self._names():
+        for name in names:
             values = [value for _, value in self._curve(name)]
             rows.append(
                 [name, *(f"{v:.5g}" for v in (values[0], values[-1], np.fmin.reduce(values), np.fmax.reduce(values)))]

@@ -54,6 +54,7 @@ figcaption{{color:var(--soft);font-size:.85rem}}
 .row img{{width:100%}}
 svg{{display:block;width:100%;max-width:{WIDTH}px;height:auto;margin:1rem 0;font:12px system-ui,sans-serif}}
 svg text{{fill:var(--ink)}}svg .soft{{fill:var(--soft)}}svg .grid{{stroke:var(--line)}}
+svg .begins{{stroke:var(--soft);stroke-dasharray:2 3}}
 svg .curve{{fill:none;stroke-width:2;stroke-linejoin:round}}
 svg .stop>*{{visibility:hidden}}svg .stop>.field{{visibility:visible;fill:transparent}}
 svg .stop:hover>*{{visibility:visible}}svg .stop line{{stroke:var(--soft)}}
@@ -109,11 +110,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def chart(series: dict[str, list[tuple[float, float]]], *, x: str, y: str) -> str:
+def chart(
+    series: dict[str, list[tuple[float, float]]], *, x: str, y: str, marks: Sequence[tuple[float, str]] = ()
+) -> str:
     """Draw named curves over common axes, with a legend and, under the pointer, the numbers.
 
     `x` and `y` name the axes; a single curve named as its axis needs no legend. A value that is not finite interrupts
-    its curve. An axis whose numbers are all above 0 and span more than `DECADES` is logarithmic.
+    its curve. An axis whose numbers are all above 0 and span more than `DECADES` is logarithmic. `marks` are places
+    along `x` where something begins, and what; those beyond the curves are left out.
     """
     points = {name: sorted(curve) for name, curve in series.items()}
     finite = [p for curve in points.values() for p in curve if math.isfinite(p[0]) and math.isfinite(p[1])]
@@ -125,6 +129,7 @@ def chart(series: dict[str, list[tuple[float, float]]], *, x: str, y: str) -> st
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT + height}" role="img" aria-label="{escape(y)} over {escape(x)}">',
         *(_rule(down, tick) for tick in down.ticks),
         *(_mark(across, tick) for tick in across.ticks),
+        *(_begins(across, at, what) for at, what in marks if across.ticks[0] <= at <= across.ticks[-1]),
         f'<text class="soft" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>',
         f'<text class="soft" text-anchor="middle" transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">'
         f"{escape(y)}</text>",
@@ -217,6 +222,15 @@ def _mark(axis: _Axis, tick: float) -> str:
     return (
         f'<line class="grid" x1="{x}" x2="{x}" y1="{foot}" y2="{foot + 5}"/>'
         f'<text class="soft" x="{x}" y="{foot + 18}" text-anchor="middle">{_told(tick)}</text>'
+    )
+
+
+def _begins(axis: _Axis, at: float, what: str) -> str:
+    """A dashed line where something begins, named beside its top."""
+    x = _x(axis, at)
+    return (
+        f'<line class="begins" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text class="soft" x="{x + 4}" y="{TOP + 10}">{escape(what)}</text>'
     )
 
 

@@ -99,7 +99,7 @@ def test_the_report_is_one_file_with_curves_and_crops(seen, tmp_path):
     path = seen.report("night <1>", {"recipe": "steps = 70\nseed = 1"})
     assert path == tmp_path / "report.html"
     checker = checked(path.read_text())
-    assert all(address.startswith("data:image/png;base64,") for address in checker.asked)
+    assert all(address.startswith("data:image/jpeg;base64,") for address in checker.asked)
     captions = [text for text in checker.text if text.startswith("step ") and ":" not in text]
     assert {"step 10", "step 40", "step 70"} <= set(captions) and len(checker.asked) == watch.SHOWN
     assert path.read_text().count("<svg") == 2, "numbers with a common first part share a chart"
@@ -113,3 +113,21 @@ def test_a_report_can_be_made_by_a_later_run_and_of_little(seen, tmp_path):
     seen.samples(1, [(flat(0), flat(0.5), flat(1))])
     html = watch.Watch(tmp_path).report("later", {}).read_text()
     assert html.count("<img") == 1 and "loss: nothing to draw yet." in html
+
+
+def test_a_report_opens_with_validation_and_marks_the_stages(seen, tmp_path):
+    for step in range(10, 80, 10):
+        seen.scalars(step, {"cpu_hours": step / 100, "loss": 1 / step, "psnr": 20.0 + step, "stage": 1 + (step > 30)})
+    html = seen.report("night", {"recipe": "long ago"}).read_text()
+    places = [html.index(f"<h2>{name}</h2>") for name in ("psnr", "loss", "cpu_hours", "How it was trained")]
+    assert places == sorted(places) and html.index("<table>") < places[0] < html.index("long ago")
+    assert "<h2>stage</h2>" not in html
+    assert html.count(">stage 2</text>") == 3 and "stage 1" not in html, "in every chart, where the second begins"
+
+
+def test_a_report_is_small_enough_to_send(seen, tmp_path):
+    noise = np.random.default_rng(0).random((4, 3, 320, 320)).astype(np.float32)
+    for step in (10, 20, 30):
+        seen.samples(step, [(each, each, each) for each in noise])
+    full = sum(file.stat().st_size for file in (tmp_path / "samples").iterdir())
+    assert seen.report("night", {}).stat().st_size < full / 2, "of noise, which nothing compresses"

@@ -154,3 +154,10 @@ def test_more_curves_than_colours_are_told_apart():
     assert {f"system {i}" for i in range(20)} <= set(texts(svg))
     bottom = max(float(text.get("y", 0)) for text in svg.iter("text"))
     assert bottom < float(svg.get("viewBox").split()[3])
+
+
+def test_what_begins_along_a_chart_is_marked():
+    svg = svg_of(page.chart({"a": [(0, 1), (100, 2)]}, x="s", y="a", marks=[(50, "second <2>"), (500, "too far")]))
+    (line,) = [line for line in svg.iter("line") if line.get("class") == "begins"]
+    assert float(line.get("x1")) == pytest.approx((page.LEFT + page.WIDTH - page.RIGHT) / 2, abs=0.1)
+    assert "second <2>" in texts(svg) and "too far" not in texts(svg)
