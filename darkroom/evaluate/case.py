@@ -55,7 +55,7 @@ def encoded(picture: Picture, curve: Curve, wanted: Curve) -> Picture:
     return linear_to_srgb(bt709_to_linear(picture)).astype(np.float32)
 
 
-def as_authors(picture: NDArray) -> NDArray[np.uint8]:
+def as_authors(picture: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Round to the 8 bits that authors saved before they measured: (H, W, 3) in [0, 1], clipped, -> 0..255.
 
     Halves go up, as in SciPy's `toimage` of SID's code.

@@ -74,5 +74,5 @@ def ordinary(path: Path, model: Model) -> tuple[float, float]:
     reference = baselines.libraw(frame, 1.0)
     settings = Settings(amp=Amp("number", 1.0), bits=32)
     pictures = [pipeline.expose(frame, model, replace(settings, denoise=denoise)).picture for denoise in (1.0, 0.0)]
-    network, plain = (metrics.ssim(picture, reference) for picture in pictures)
+    network, plain = (metrics.ssim(picture.astype(np.float32, copy=False), reference) for picture in pictures)
     return network, plain

@@ -62,7 +62,7 @@ BACKBONES = {
 }  # fmt: skip
 
 
-def distance(picture: NDArray, reference: NDArray, weights: Path) -> float:
+def distance(picture: NDArray[np.floating], reference: NDArray[np.floating], weights: Path) -> float:
     """Say how different the two look by the network of a file.
 
     Raises SettingsError where torch or the file is missing, the file holds something else, or the pictures are too
@@ -118,7 +118,7 @@ def _network(file: Path) -> tuple[str, dict[str, "Tensor"]]:
     )
 
 
-def _prepared(picture: NDArray) -> "Tensor":
+def _prepared(picture: NDArray[np.floating]) -> "Tensor":
     import torch
 
     planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32))

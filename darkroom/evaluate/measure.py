@@ -64,7 +64,7 @@ def measure(picture: Picture, reference: Picture, wanted: Measures, again: Pictu
     """
     psnr, ssim = (metrics.psnr8, metrics.ssim8) if wanted.eight_bit else (metrics.psnr, metrics.ssim)
     if wanted.eight_bit:
-        picture, reference = (as_authors(each) / np.float32(255) for each in (picture, reference))
+        picture, reference = (as_authors(each).astype(np.float32) / np.float32(255) for each in (picture, reference))
     extras, weights = wanted.extras, wanted.lpips_weights
     return Measured(
         psnr=psnr(picture, reference),

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import as_authors
 
+Array = NDArray[np.floating]
+
 RADIUS, SIGMA = 5, 1.5
 """Pixels: the Gaussian window of Wang et al. 2004, 11 taps a side."""
 C1, C2 = 0.01**2, 0.03**2
@@ -39,13 +41,13 @@ GAMMAS = tuple(round(0.7 + 0.03 * i, 2) for i in range(21))
 """Brightnesses of the reference that GT-GC accepts: 0.7 to 1.3 (RED, section 4.3)."""
 
 
-def psnr(picture: NDArray, photo: NDArray) -> float:
+def psnr(picture: Array, photo: Array) -> float:
     """Peak signal to noise ratio in dB over all samples of all channels; infinite where the two are equal."""
     error = np.mean(np.square(picture - photo, dtype=np.float64))
     return -10 * log10(error) if error else inf
 
 
-def ssim(picture: NDArray, photo: NDArray) -> float:
+def ssim(picture: Array, photo: Array) -> float:
     """Structural similarity (Wang et al. 2004): the mean over channels and over a Gaussian window of sigma 1.5 pixels.
 
     scikit-image's, with `use_sample_covariance` left at its True. Both sides must have 11 pixels at least.
@@ -65,12 +67,12 @@ def ssim(picture: NDArray, photo: NDArray) -> float:
     )
 
 
-def psnr8(picture: NDArray, photo: NDArray) -> float:
+def psnr8(picture: Array, photo: Array) -> float:
     """`psnr` of both pictures rounded to 8 bits, in dB."""
     return psnr(_levels(picture), _levels(photo))
 
 
-def ssim8(picture: NDArray, photo: NDArray) -> float:
+def ssim8(picture: Array, photo: Array) -> float:
     """SSIM of both pictures rounded to 8 bits, channel by channel.
 
     scikit-image's with the settings of the widely quoted measurement of SID's weights (cydonia999): Gaussian window of
@@ -91,7 +93,7 @@ def ssim8(picture: NDArray, photo: NDArray) -> float:
     )
 
 
-def ssim_volume(picture: NDArray, photo: NDArray) -> float:
+def ssim_volume(picture: Array, photo: Array) -> float:
     """SSIM of both pictures rounded to 8 bits, as MATLAB's `ssim` works it out for an RGB array.
 
     It takes the array for a volume of three slices and blurs across the colours too, borders repeated outward, and
@@ -103,7 +105,7 @@ def ssim_volume(picture: NDArray, photo: NDArray) -> float:
     for colour in range(3):
         np.add.at(across[colour], np.clip(np.arange(colour - RADIUS, colour + RADIUS + 1), 0, 2), taps)
 
-    def blur(planes: NDArray) -> NDArray:
+    def blur(planes: Array) -> Array:
         return np.tensordot(across, np.stack([_blurred(plane)[RADIUS:-RADIUS] for plane in planes]), 1)
 
     border = ((0, 0), (RADIUS, RADIUS), (0, 0))
@@ -116,7 +118,7 @@ def ssim_volume(picture: NDArray, photo: NDArray) -> float:
     return float(total / picture.size)
 
 
-def ms_ssim(picture: NDArray, reference: NDArray) -> float:
+def ms_ssim(picture: Array, reference: Array) -> float:
     """Multi-scale structural similarity (Wang, Simoncelli, Bovik 2003): the mean over channels.
 
     Only pixels whose window lies inside count; a scale whose contrast is negative on the mean makes its channel 0, as
@@ -129,23 +131,28 @@ def ms_ssim(picture: NDArray, reference: NDArray) -> float:
             "measure a larger one, or leave it out"
         )
 
-    def inside(plane: NDArray) -> NDArray:
+    def inside(plane: Array) -> Array:
         return _blurred(plane)[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
     channels = []
     for channel in range(picture.shape[2]):
-        x, y = (each[..., channel].astype(np.float64) for each in (picture, reference))
+        x: Array = picture[..., channel].astype(np.float64)
+        y: Array = reference[..., channel].astype(np.float64)
         product = 1.0
         for i, exponent in enumerate(EXPONENTS):
             if i:
                 x, y = _halved(x), _halved(y)
             luminance, contrast = _compared(x, y, inside)
-            product *= max(0, np.mean(contrast if i < len(EXPONENTS) - 1 else luminance * contrast)) ** exponent
+            product *= max(0, float(np.mean(contrast if i < len(EXPONENTS) - 1 else luminance * contrast))) ** exponent
         channels.append(product)
     return float(np.mean(channels))
 
 
-def gt_gc(picture: NDArray, reference: NDArray, metric: Callable[[NDArray, NDArray], float]) -> tuple[float, float]:
+def gt_gc(
+    picture: Array,
+    reference: Array,
+    metric: Callable[[Array, Array], float],
+) -> tuple[float, float]:
     """Score the picture against the brightness of the reference that suits it best (RED, table 2: "GT-GC").
 
     metric: one of this module's whose larger value is the better. Returns the best score over GAMMAS of
@@ -154,7 +161,7 @@ def gt_gc(picture: NDArray, reference: NDArray, metric: Callable[[NDArray, NDArr
     return max((metric(picture, np.clip(reference, 0, 1) ** np.float32(gamma)), gamma) for gamma in GAMMAS)
 
 
-def near_black(picture: NDArray, reference: NDArray) -> float:
+def near_black(picture: Array, reference: Array) -> float:
     """Mean colour error, CIEDE2000, of what is flat and near black in the reference; nan where nothing is.
 
     Blocks of NEAR_BLACK_SIDE pixels are compared by their mean colour: noise averages out, a cast or a lifted black
@@ -173,7 +180,7 @@ def near_black(picture: NDArray, reference: NDArray) -> float:
     return float(np.mean(deltaE_ciede2000(*lab)))
 
 
-def grain(picture: NDArray, reference: NDArray) -> float:
+def grain(picture: Array, reference: Array) -> float:
     """Coloured grain at edges, in levels of 255: what no mean over a photo shows, and every eye does.
 
     RMS, over R - G and B - G, of the error with all that is coarser than GRAIN_SIGMA taken out, within EDGE_REACH
@@ -182,7 +189,7 @@ def grain(picture: NDArray, reference: NDArray) -> float:
     return _grain(picture - reference, reference)
 
 
-def grain_of_noise(picture: NDArray, again: NDArray, reference: NDArray) -> float:
+def grain_of_noise(picture: Array, again: Array, reference: Array) -> float:
     """The part of `grain` that the noise draws: from two pictures of one scene, each from noise of its own.
 
     Their difference, so measured, over the square root of 2; what both get wrong alike, blurred or false colours, is
@@ -191,7 +198,7 @@ def grain_of_noise(picture: NDArray, again: NDArray, reference: NDArray) -> floa
     return _grain(picture - again, reference) / 2**0.5
 
 
-def _grain(error: NDArray, reference: NDArray) -> float:
+def _grain(error: Array, reference: Array) -> float:
     from scipy.ndimage import distance_transform_edt, gaussian_filter, sobel
 
     luminance = reference @ np.array([0.299, 0.587, 0.114], reference.dtype)
@@ -204,7 +211,7 @@ def _grain(error: NDArray, reference: NDArray) -> float:
     return 255 * float(np.mean(list(squares))) ** 0.5
 
 
-def niqe(picture: NDArray, *, model: Path | None = None) -> float:
+def niqe(picture: Array, *, model: Path | None = None) -> float:
     """Naturalness (Mittal, Soundararajan, Bovik 2013); lower is better.
 
     model: the statistics of clean photos, as `darkroom.evaluate.niqe.save` writes them; ours where none is named. See
@@ -215,14 +222,14 @@ def niqe(picture: NDArray, *, model: Path | None = None) -> float:
     return natural.score(picture, natural.load(model or natural.OURS))
 
 
-def lpips(picture: NDArray, reference: NDArray, weights: Path) -> float:
+def lpips(picture: Array, reference: Array, weights: Path) -> float:
     """Perceptual distance (Zhang et al. 2018) by the networks of a file; see `darkroom.evaluate.lpips`."""
     from darkroom.evaluate.lpips import distance
 
     return distance(picture, reference, weights)
 
 
-def _levels(picture: NDArray) -> NDArray[np.float64]:
+def _levels(picture: Array) -> NDArray[np.float64]:
     return as_authors(picture) / 255
 
 
@@ -231,14 +238,14 @@ def _taps() -> NDArray[np.float64]:
     return taps / taps.sum()
 
 
-def _blurred(plane: NDArray) -> NDArray:
+def _blurred(plane: Array) -> Array:
     """Blur (H, W), its borders repeated outward."""
     from scipy.ndimage import correlate1d
 
     return correlate1d(correlate1d(plane, _taps(), 0, mode="nearest"), _taps(), 1, mode="nearest")
 
 
-def _compared(x: NDArray, y: NDArray, blur: Callable[[NDArray], NDArray]) -> tuple[NDArray, NDArray]:
+def _compared(x: Array, y: Array, blur: Callable[[Array], Array]) -> tuple[Array, Array]:
     """SSIM's luminance, and its contrast times structure, at each place that `blur` returns."""
     mean, wanted = blur(x), blur(y)
     product, squares = mean * wanted, mean**2 + wanted**2
@@ -247,7 +254,7 @@ def _compared(x: NDArray, y: NDArray, blur: Callable[[NDArray], NDArray]) -> tup
     return (2 * product + C1) / (squares + C1), (2 * covariance + C2) / (variances + C2)
 
 
-def _halved(plane: NDArray) -> NDArray:
+def _halved(plane: Array) -> Array:
     """Average 2 x 2 pixels; an odd last row or column counts twice, as in the authors' symmetric border."""
     plane = np.pad(plane, [(0, length % 2) for length in plane.shape], mode="edge")
     return (plane[::2, ::2] + plane[1::2, ::2] + plane[::2, 1::2] + plane[1::2, 1::2]) / 4

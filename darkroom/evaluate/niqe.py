@@ -25,6 +25,8 @@ from PIL import Image
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import as_authors
 
+Array = NDArray[np.floating]
+
 OURS = Path(__file__).with_name("niqe.npz")
 
 PATCH = 96
@@ -52,7 +54,7 @@ class Pristine:
     """How many were sharp enough to be counted."""
 
 
-def score(picture: NDArray, pristine: Pristine) -> float:
+def score(picture: Array, pristine: Pristine) -> float:
     """Measure the distance of a picture, rounded to 8 bits, from clean photos.
 
     Patches that are one flat tone have no statistics and are left out; not a number where fewer than two others
@@ -127,7 +129,7 @@ def _photos(folder: Path, longest: int) -> Iterator[NDArray[np.float64]]:
         yield np.asarray(small) / 255
 
 
-def _patches(picture: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _patches(picture: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Features (n, 36) and sharpness (n,) of the patches that are not flat, at full size and at half."""
     rows, columns = picture.shape[0] // PATCH, picture.shape[1] // PATCH
     levels = as_authors(picture[: rows * PATCH, : columns * PATCH])
@@ -149,7 +151,7 @@ def _statistics(luminance: NDArray[np.float64], side: int) -> tuple[NDArray[np.f
     taps = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
     taps /= taps.sum()
 
-    def blurred(plane: NDArray) -> NDArray:
+    def blurred(plane: Array) -> Array:
         return correlate1d(correlate1d(plane, taps, 0, mode="nearest"), taps, 1, mode="nearest")
 
     mean = blurred(luminance)
@@ -163,13 +165,13 @@ def _statistics(luminance: NDArray[np.float64], side: int) -> tuple[NDArray[np.f
     return np.stack(features, 1), _cut(deviation, side).mean((1, 2))
 
 
-def _cut(plane: NDArray, side: int) -> NDArray:
+def _cut(plane: Array, side: int) -> Array:
     """(H, W) -> (n, side, side)."""
     rows, columns = plane.shape[0] // side, plane.shape[1] // side
     return plane.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)
 
 
-def _gaussian(patches: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+def _gaussian(patches: Array) -> tuple[Array, Array, Array]:
     """Fit an asymmetric generalised Gaussian to each patch by its moments (Lasmar, Stitou, Berthoumieu 2009).
 
     (n, side, side) -> shape (2 of a Gaussian), left and right scale, (n,) each; not numbers where a side has no values.
@@ -189,13 +191,13 @@ def _gaussian(patches: NDArray) -> tuple[NDArray, NDArray, NDArray]:
 
 
 @lru_cache(maxsize=1)
-def _shapes() -> tuple[NDArray, NDArray]:
+def _shapes() -> tuple[Array, Array]:
     """Shapes of a generalised Gaussian, and the square of its mean magnitude over its mean square, both rising."""
     shapes = np.arange(0.2, 10, 0.001)
     return shapes, _gamma(2 / shapes) ** 2 / (_gamma(1 / shapes) * _gamma(3 / shapes))
 
 
-def _gamma(x: NDArray) -> NDArray:
+def _gamma(x: Array) -> Array:
     from scipy.special import gamma
 
     return gamma(x)

@@ -20,7 +20,8 @@ from darkroom.evaluate.case import BURST, Case
 from darkroom.frame import Frame
 from darkroom.train import pairs
 from darkroom.train.cache import Cache
-from darkroom.train.pairs import Pair, Shorts
+from darkroom.train.pairlist import Shorts
+from darkroom.train.pairs import Pair
 
 MISALIGNED = ("10034", "10045", "10172")
 """Scenes of SID's Sony test set that its authors' README names."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -145,14 +145,18 @@ def _falls(score: Score, column: str, across: Across) -> bool:
 
 
 def _mean(scores: Sequence[Score]) -> Measured:
-    return Measured(*(_average([getattr(score.measured, field) for score in scores]) for field in MEASURED))
+    means: dict[str, Any] = {
+        field: _average([getattr(score.measured, field) for score in scores]) for field in MEASURED
+    }
+    return Measured(**means)
 
 
 def _average(numbers: Sequence[float | None]) -> float | None:
     """The mean; None where one is missing. What has no number (NIQE of flat tones) is left out."""
-    if not numbers or None in numbers:
+    given = [number for number in numbers if number is not None]
+    if not given or len(given) < len(numbers):
         return None
-    known = [number for number in numbers if not math.isnan(number)]
+    known = [number for number in given if not math.isnan(number)]
     return float(np.mean(known)) if known else math.nan
 
 
@@ -216,7 +220,7 @@ def _flat(score: Score) -> dict[str, str | float | None]:
     return {column: named.get(column) for column in COLUMNS}
 
 
-def _score(named: dict) -> Score:
+def _score(named: dict[str, Any]) -> Score:
     """The way back from `_flat`, or a TypeError."""
     measured = Measured(**{key: named.pop(key) for key in MEASURED if key in named})
     cost = {key: named.pop(key) for key in COST if named.get(key) is not None}

@@ -176,6 +176,7 @@ def _develop(photo: Path, network: Model, size: float) -> Iterator[Figure]:
 def network_seconds(photo: Path, network: Model) -> float:
     """Time the network alone over the tiles that a photo is cut into: seconds, the best of TIMES."""
     frame = raw.read(photo)
+    gains = cfa.grey_world(frame) if frame.white_balance is None else frame.white_balance
     height, width = cfa.packed_size(frame, network.contract)
     picture = 6 * height * width * network.contract.scale**2
     budget = pipeline.MEMORY - pipeline.RESIDENT - frame.mosaic.nbytes - picture
@@ -185,7 +186,7 @@ def network_seconds(photo: Path, network: Model) -> float:
         spent = 0.0
         for tile in plan:
             bright = cfa.bright(
-                frame, tile.seen_rows, tile.seen_cols, gains=frame.white_balance, ratio=RATIO, contract=network.contract
+                frame, tile.seen_rows, tile.seen_cols, gains=gains, ratio=RATIO, contract=network.contract
             )
             started = time.perf_counter()
             network.run(bright)
@@ -242,7 +243,7 @@ def _peers(photo: Path, size: float) -> Iterator[Figure]:
     """Time other programs on the same file, where they are installed; they have no neural step."""
     with TemporaryDirectory() as place:
         folder = Path(place)
-        copy = shutil.copy(photo, folder)
+        copy = str(shutil.copy(photo, folder))
         out, settings = str(folder / "out"), str(folder / "settings")
         peers = {
             "dcraw_emu": ["-T", "-w", copy],

@@ -69,7 +69,7 @@ def shift(short: Frame, reference: Frame, ratio: float) -> Shift:
     spread = float(surface.std())
     if not spread or surface[row, col] < _CLEAR * spread:
         return Shift(0.0, 0.0, float("inf"))
-    down, right = _refined(cross, one.shape, _signed(row, height), _signed(col, width))
+    down, right = _refined(cross, one.shape, _signed(int(row), height), _signed(int(col), width))
     told = np.minimum(scene / floor, 100.0)  # ratio of scene to noise, past which the scene's own changes count
     # Cramer and Rao's bound for a delay; the taper leaves 1 in 1.5 frequencies along each axis independent.
     bounds = [2 * np.sum(told * (2 * np.pi * frequency) ** 2) / 1.5**2 for frequency in (rows, cols)]
@@ -123,7 +123,9 @@ def _signed(place: int, length: int) -> int:
     return int(place) if place <= length // 2 else int(place) - length
 
 
-def _refined(cross: NDArray[np.complex64], shape: tuple[int, int], row: int, col: int) -> tuple[float, float]:
+def _refined(
+    cross: NDArray[np.complex64] | NDArray[np.complex128], shape: tuple[int, int], row: int, col: int
+) -> tuple[float, float]:
     """Evaluate the correlation on a fine grid around its highest block, and return where it is highest there."""
     height, width = shape
     steps = np.arange(-1, 1 + _FINEST / 2, _FINEST)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from darkroom.errors import DarkroomError, SettingsError
 from darkroom.frame import Exposure, Frame, Window
 
 Appearance = Literal["plain", "stretched", "contrast"]
+Number = TypeVar("Number", bound=np.generic)
 
 _FORMAT = 1
 """Raised whenever the same file would give another entry."""
@@ -123,14 +124,14 @@ class Cache:
     def _entries(self) -> Path:
         return self.folder / str(_FORMAT)
 
-    def _read(self, name: str):
+    def _read(self, name: str) -> Any:
         """Read an entry of JSON; None where there is none, or a broken one."""
         try:
             return json.loads((self._entries / name).read_bytes())
         except (OSError, ValueError):
             return None
 
-    def _map(self, name: str) -> NDArray | None:
+    def _map(self, name: str) -> Any:
         """Map an array; None where there is none, or a broken one."""
         try:
             return np.load(self._entries / name, mmap_mode="r", allow_pickle=False)
@@ -140,15 +141,15 @@ class Cache:
     def _write(self, name: str, entry: object) -> None:
         self._place(name, lambda file: file.write(json.dumps(entry).encode()))
 
-    def _keep(self, name: str, array: NDArray) -> None:
+    def _keep(self, name: str, array: NDArray[np.generic]) -> None:
         self._place(name, lambda file: np.save(file, array, allow_pickle=False))
 
-    def _kept(self, name: str, array: NDArray) -> NDArray:
+    def _kept(self, name: str, array: NDArray[Number]) -> NDArray[Number]:
         """Write an array, and map it in place of the one in memory."""
         self._keep(name, array)
         return np.load(self._entries / name, mmap_mode="r", allow_pickle=False)
 
-    def _place(self, name: str, write: Callable) -> None:
+    def _place(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         """Write a file beside its place, then move it there."""
         target = self._entries / name
         part = target.with_name(f"{os.urandom(6).hex()}.part")
@@ -212,7 +213,7 @@ def _exchanges(curve: Curve) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
 def _facts(frame: Frame) -> dict[str, object]:
     """Everything of a frame but its samples, as JSON can hold it."""
 
-    def listed(numbers: NDArray | None) -> list | None:
+    def listed(numbers: NDArray[np.float32] | None) -> object:
         return None if numbers is None else numbers.tolist()
 
     return {
@@ -231,18 +232,18 @@ def _facts(frame: Frame) -> dict[str, object]:
     }
 
 
-def _frame(facts: dict, mosaic: NDArray[np.uint16]) -> Frame:
-    def array(numbers: list | None) -> NDArray[np.float32] | None:
-        return None if numbers is None else np.array(numbers, np.float32)
+def _frame(facts: dict[str, Any], mosaic: NDArray[np.uint16]) -> Frame:
+    def array(name: str) -> NDArray[np.float32]:
+        return np.array(facts[name], np.float32)
 
     return Frame(
         mosaic=mosaic,
         cfa=facts["cfa"],
-        black=array(facts["black"]),
+        black=array("black"),
         white=facts["white"],
-        white_balance=array(facts["white_balance"]),
-        daylight=array(facts["daylight"]),
-        camera_to_srgb=array(facts["camera_to_srgb"]),
+        white_balance=None if facts["white_balance"] is None else array("white_balance"),
+        daylight=None if facts["daylight"] is None else array("daylight"),
+        camera_to_srgb=array("camera_to_srgb"),
         exposure=Exposure(**facts["exposure"]),
         visible=Window(**facts["visible"]),
         orientation=facts["orientation"],

@@ -13,6 +13,7 @@ from torch import Size, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from darkroom.develop.contract import PIXEL, PLANES, Packing
+from darkroom.train.networks import Network
 
 
 def parameters(network: nn.Module) -> int:
@@ -20,7 +21,7 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def macs(network: nn.Module, packing: Packing, height: int, width: int) -> int:
+def macs(network: Network, packing: Packing, height: int, width: int) -> int:
     """Count the multiply-accumulates that one frame of `height` x `width` sites takes.
 
     The frame is filled up to the network's multiple, as it is when developed.
@@ -37,7 +38,7 @@ def macs(network: nn.Module, packing: Packing, height: int, width: int) -> int:
         },
     )
     with torch.no_grad(), counter:
-        hollow(torch.empty(1, PLANES[packing], *sides, device="meta"))
+        hollow(torch.empty((1, PLANES[packing], *sides), device="meta"))
     return counter.get_total_flops()
 
 

@@ -169,12 +169,12 @@ def example(
     The dark picture is given as it is, not amplified: the paper's network brightens by itself. Returns bright and
     reference, (3, size, size) in [0, 1]. Raises SettingsError where a photo is smaller than the crop.
     """
-    photo = photos[rng.integers(len(photos))]
+    photo = photos[int(rng.integers(len(photos)))]
     height, width = photo.picture.shape[:2]
     if min(height, width) < size:
         raise SettingsError(f"a photo of {width} x {height} is too small for crops of {size}; make crops smaller")
     top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
-    turns, mirrored = rng.integers(4), rng.random() < 0.5
+    turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
 
     def cut(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         crop = image[top : top + size, left : left + size]
@@ -185,7 +185,7 @@ def example(
 
 
 def _planes(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(image.transpose(2, 0, 1)) / np.float32(255)
+    return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
 
 
 def save(darkness: Darkness, file: Path) -> None:

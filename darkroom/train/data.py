@@ -19,8 +19,8 @@ from darkroom.errors import SettingsError
 from darkroom.frame import CFA
 from darkroom.sensor import noise, simulate
 from darkroom.sensor.simulate import Example, Kind, Photo
-from darkroom.train import darken, pairs, recipe
-from darkroom.train.cache import Cache
+from darkroom.train import darken, pairs
+from darkroom.train.cache import Appearance, Cache
 from darkroom.train.pairs import Pair
 from darkroom.train.recipe import Recipe, Stage
 
@@ -148,7 +148,7 @@ def _set_apart(
     return left_scenes, left_photos if not held_scenes else photos, held
 
 
-def photo(path: Path, cache: Cache, look: recipe.Appearance) -> Photo:
+def photo(path: Path, cache: Cache, look: Appearance) -> Photo:
     """Open one photo, reduced until its pixels count as clean, with the reference the look asks for."""
     factor = max(1.0, REDUCED_BY / _reduced_already(path))
     plain = cache.photo(path, factor, look="plain")
@@ -184,6 +184,7 @@ class Draws:
             material = self.material
             return simulate.example(self.photos, material.cameras, rng, kind=material.kind, size=self.stage.crop)
         if kind == "darkened":
+            assert self.material.darkness
             return darken.example(self.photos, self.material.darkness, rng, size=self.stage.crop)
         epoch, place = divmod(number, len(self.scenes))
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.scenes))
@@ -241,7 +242,7 @@ def validation(plan: Recipe, material: Material, multiple: int) -> list[Example]
 def _of_scene(
     scene: Sequence[Pair],
     plan: Recipe,
-    look: recipe.Appearance,
+    look: Appearance,
     material: Material,
     rng: np.random.Generator,
     size: int,

@@ -28,6 +28,7 @@ from darkroom.develop.contract import KEY, PIXEL, PLANES, Contract, Input, Outpu
 from darkroom.errors import ModelError, SettingsError
 from darkroom.sensor.simulate import Example
 from darkroom.train import reach
+from darkroom.train.networks import Network
 
 RECIPE = "darkroom.recipe"
 """The ONNX metadata entry that holds the recipe, as TOML."""
@@ -59,7 +60,7 @@ class Facts:
     """The recipe's TOML text, kept in the file beside the contract."""
 
 
-def export(network: nn.Module, file: Path, facts: Facts) -> Contract:
+def export(network: Network, file: Path, facts: Facts) -> Contract:
     """Write a network as an ONNX file with its contract, and return that.
 
     `network.multiples[packing]` is what packed height and width must be multiples of; the network itself stays as it
@@ -106,7 +107,7 @@ def load_weights(network: nn.Module, files: Sequence[Path]) -> int:
     state = network.state_dict()
     normalised = dict(_normalised(network))
     wanted = {**state, **{key: module.weight for key, module in normalised.items()}}
-    found: dict[str, list[NDArray]] = {}
+    found: dict[str, list[NDArray[np.floating]]] = {}
     for file in files:
         held = {w.name: numpy_helper.to_array(w) for w in _opened(file).graph.initializer}
         fitting = [key for key in held if key in wanted and held[key].shape == tuple(wanted[key].shape)]
@@ -229,6 +230,7 @@ def _plain(network: nn.Module) -> nn.Module:
     """Copy a network to the CPU for inference, weight normalisation folded into plain weights."""
     plain = copy.deepcopy(network).cpu().eval()
     for _, module in _normalised(plain):
+        assert isinstance(module.weight, Tensor)
         weight = module.weight.detach()
         # Not by remove_parametrizations: it changes the class, which the copy shares with the network.
         module.__class__ = parametrize.type_before_parametrizations(module)
@@ -254,7 +256,7 @@ def _graph(network: nn.Module, facts: Facts, multiple: int) -> onnx.ModelProto:
         torch.onnx.export(
             network,
             (reach.scenes(facts.packing, facts.input, 4 * multiple, 4 * multiple)[:1],),
-            memory,
+            memory,  # type: ignore[arg-type]  # a file object does as well as a path
             input_names=["bright"],
             output_names=["rgb"],
             dynamic_axes={"bright": {2: "h", 3: "w"}, "rgb": {2: "H", 3: "W"}},
@@ -395,4 +397,4 @@ def _check(network: nn.Module, file: Path, facts: Facts, multiple: int) -> None:
 
 
 def _psnr(output: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
-    return float(-10 * np.log10(max(np.mean((output.astype(np.float64) - reference) ** 2), 1e-10)))
+    return float(-10 * np.log10(max(float(np.mean((output.astype(np.float64) - reference) ** 2)), 1e-10)))

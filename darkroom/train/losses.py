@@ -14,7 +14,8 @@ The output may leave [0, 1]. Everything is worked out in float32, inside autocas
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, partial, reduce
+from operator import add
 from pathlib import Path
 
 import torch
@@ -80,7 +81,7 @@ class Loss(nn.Module):
             )
         with torch.autocast(output.device.type, enabled=False):
             output, reference = output.float(), reference.float()
-            return sum(weight * self._term(name, output, reference) for name, weight in self.terms.items())
+            return reduce(add, [weight * self._term(name, output, reference) for name, weight in self.terms.items()])
 
     def _term(self, name: str, output: Tensor, reference: Tensor) -> Tensor:
         match name:
@@ -91,6 +92,7 @@ class Loss(nn.Module):
             case "ssim":
                 return 1 - ssim(output, reference).mean()
             case "vgg":
+                assert self.features
                 with torch.no_grad():
                     wanted = self.features(reference)
                 return F.mse_loss(self.features(output), wanted)
@@ -163,11 +165,11 @@ class _Blur(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(_, picture: Tensor) -> Tensor:
+    def forward(_: object, picture: Tensor) -> Tensor:
         return _windowed(picture)
 
     @staticmethod
-    def backward(_, gradient: Tensor) -> Tensor:
+    def backward(_: object, gradient: Tensor) -> Tensor:
         return _windowed(F.pad(gradient, (TAPS - 1,) * 4))
 
 

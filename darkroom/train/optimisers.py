@@ -45,7 +45,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": rate, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # takes no closure, as nobody here has one
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -56,6 +56,7 @@ class Muon(torch.optim.Optimizer):
 
     def _matrix_step(self, weight: nn.Parameter, rate: float) -> None:
         state = self.state[weight]
+        assert weight.grad is not None
         if not state:
             state["momentum"] = torch.zeros_like(weight)
         state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
@@ -64,6 +65,7 @@ class Muon(torch.optim.Optimizer):
 
     def _adam_step(self, weight: nn.Parameter, rate: float) -> None:
         state = self.state[weight]
+        assert weight.grad is not None
         if not state:
             state.update(step=torch.zeros(()), mean=torch.zeros_like(weight), square=torch.zeros_like(weight))
         state["step"] += 1

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from functools import cache as once
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.decode.raw import Curve
 from darkroom.develop import cfa
-from darkroom.develop.contract import Contract, Input, Output, Packing
+from darkroom.develop.contract import PIXEL, Contract, Input, Output, Packing
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA, Exposure, Frame, Window
 from darkroom.sensor.simulate import Example
@@ -29,6 +29,7 @@ from darkroom.train.pairlist import Named, Shorts
 
 Flips = Literal["sid", "phase"]
 
+Number = TypeVar("Number", bound=np.generic)
 Turn = tuple[bool, bool, bool]
 """Whether rows are mirrored, columns are mirrored, and then both swapped."""
 AS_IT_LIES = (False, False, False)
@@ -198,10 +199,11 @@ def example(
     with the reference's gains, the least of them 1, and its white level; for "sensor" by the ratio alone, as SID does.
     Raises SettingsError where the picture is smaller than the crop.
     """
-    pair = group[rng.integers(len(group))]
+    pair = group[int(rng.integers(len(group)))]
     short, reference = cache.frame(pair.short), cache.frame(pair.reference)
     picture = cache.rendering(pair.reference, kind=output, curve=curve, look=look)
-    turn: Turn = tuple(bool(flip) for flip in rng.integers(2, size=3))
+    upside_down, mirrored, transposed = (bool(flip) for flip in rng.integers(2, size=3))
+    turn = (upside_down, mirrored, transposed)
     starts = _starts(short, size, turn if flips == "phase" else AS_IT_LIES)
     if flips == "phase" and not all(starts):  # no room to shift it
         turn, starts = AS_IT_LIES, _starts(short, size, AS_IT_LIES)
@@ -216,7 +218,7 @@ def example(
         gains = gains if reference.white_balance is None else reference.white_balance / reference.white_balance.min()
         short = replace(short, white=reference.white)
     cut, inside = _cut(short, top, left, size, turn if flips == "phase" else AS_IT_LIES)
-    pixel = cfa.PIXEL[packing]
+    pixel = PIXEL[packing]
     rows, cols = (slice(first // pixel, (first + size) // pixel) for first in inside)
     bright = cfa.bright(cut, rows, cols, gains=gains, ratio=pair.ratio, contract=_contract(packing, input, output))
     if flips == "sid":
@@ -250,7 +252,7 @@ def _cut(frame: Frame, top: int, left: int, size: int, turn: Turn) -> tuple[Fram
     return cut, inside[::-1] if transposed else inside
 
 
-def _turned(planes: NDArray, turn: Turn) -> NDArray:
+def _turned(planes: NDArray[Number], turn: Turn) -> NDArray[Number]:
     """Mirror the rows, mirror the columns, transpose: (..., H, W) -> (..., H, W) or (..., W, H)."""
     upside_down, mirrored, transposed = turn
     planes = planes[..., :: -1 if upside_down else 1, :: -1 if mirrored else 1]
@@ -266,9 +268,9 @@ def _shifts(kind: CFA) -> dict[Turn, tuple[int, int]]:
     """
     cell = CELL[kind]
     side = len(cell)
-    found = {}
-    for turn in product((False, True), repeat=3):
-        for shift in product(range(side), repeat=2):
+    found: dict[Turn, tuple[int, int]] = {}
+    for turn in product((False, True), (False, True), (False, True)):
+        for shift in product(range(side), range(side)):
             if (_turned(np.roll(cell, (-shift[0], -shift[1]), (0, 1)), turn) == cell).all():
                 found.setdefault(turn, shift)
     return found
@@ -281,7 +283,7 @@ def _contract(packing: Packing, input: Input, output: Output) -> Contract:
         name="",
         version=0,
         packing=packing,
-        scale=cfa.PIXEL[packing],
+        scale=PIXEL[packing],
         halo=0,
         multiple=1,
         max_ratio=CAP,

@@ -49,6 +49,7 @@ class Pool:
             if self._held[number % SIZE] != number:
                 self._keep(number, self._draw(number))
         slots = [number % SIZE for number in numbers]
+        assert self._rings  # of the first example kept
         bright, reference = (torch.from_numpy(ring[slots].astype(np.float32)) for ring in self._rings)
         return bright, reference
 

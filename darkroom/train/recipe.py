@@ -9,10 +9,11 @@ A stage says only what differs from the defaults below.
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import accumulate, pairwise
 from math import ceil
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from darkroom.decode.raw import Curve
 from darkroom.develop.contract import Input, Output
@@ -90,6 +91,9 @@ class Recipe:
     stages: tuple[Stage, ...] = ()
 
 
+Made = TypeVar("Made", Recipe, Stage)
+
+
 def names() -> list[str]:
     """Every shipped recipe's name, sorted."""
     return sorted(f.name.removesuffix(".toml") for f in _folder().iterdir() if f.name.endswith(".toml"))
@@ -110,7 +114,7 @@ def load(name: str) -> Recipe:
         raise SettingsError(f"{name}: no such recipe; give a TOML file, or one of {', '.join(names())}") from None
 
 
-def _folder():
+def _folder() -> Traversable:
     return files("darkroom.train") / "recipes"
 
 
@@ -146,7 +150,7 @@ def checked(recipe: Recipe, file: str) -> Recipe:
     return recipe
 
 
-def _made(kind, entries: dict, place: str):
+def _made(kind: type[Made], entries: dict[str, Any], place: str) -> Made:
     """Make a dataclass of TOML entries, each of the type its field says."""
     known = {f.name: f.type for f in fields(kind)}
     for key, value in entries.items():
@@ -178,7 +182,7 @@ def _fits(value: object, type_: object) -> bool:
     )
 
 
-def _frozen(value: object) -> object:
+def _frozen(value: Any) -> Any:
     return tuple(_frozen(each) for each in value) if isinstance(value, list) else value
 
 

@@ -70,7 +70,8 @@ def _looped(plan: recipe.Recipe, material: data.Material, folder: Path, threads:
 def _bare(plan: recipe.Recipe, material: data.Material, bright: torch.Tensor, reference: torch.Tensor) -> float:
     """Time forward, backward and update alone."""
     stage = plan.stages[0]
-    network = networks.build(plan.network, material.kind.packing, plan.arguments).to(memory_format=torch.channels_last)
+    network = networks.build(plan.network, material.kind.packing, plan.arguments)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     optimiser = optimisers.build(plan.optimiser, network.parameters(), stage.learning_rate, plan.weight_decay)
     loss_of = losses.build(stage.loss)
     times = []

@@ -7,6 +7,7 @@ finished picture of a Sony A7S II (input "sensor", output "srgb") as the papers'
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from darkroom.errors import SettingsError
 from darkroom.frame import CFA
@@ -30,7 +31,7 @@ class Trial:
     cfa: CFA = "bayer"
 
 
-def _unet(name: str, **stage: object) -> Recipe:
+def _unet(name: str, **stage: Any) -> Recipe:
     return Recipe(
         name=name,
         about=f"trial {name}",

@@ -26,6 +26,17 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Vgg(nn.Module):
     """Frozen features; `weights` is a state dict of torchvision's VGG-16, of which only CONVOLUTIONS are read."""
 
+    mean: Tensor
+    deviation: Tensor
+    weight0: Tensor
+    weight1: Tensor
+    weight2: Tensor
+    weight3: Tensor
+    bias0: Tensor
+    bias1: Tensor
+    bias2: Tensor
+    bias3: Tensor
+
     def __init__(self, weights: dict[str, Tensor]):
         super().__init__()
         for i, position in enumerate(CONVOLUTIONS):

@@ -38,7 +38,7 @@ FIRST = ("psnr", "ssim", "loss")
 STAGE = "stage"
 """The number that tells stages apart; it has no chart, its changes are marked in those of the others."""
 
-Sample = tuple[NDArray, NDArray, NDArray]
+Sample = tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]
 """The short as a plain picture, the network's output and the reference: (3, H, W) or (H, W, 3) each, in [0, 1]."""
 
 
@@ -48,7 +48,7 @@ class Watch:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._rows = _read(run / "log.csv")
-        self._board = None
+        self._board: SummaryWriter | None = None
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add numbers to a step's row; names with a common part before "/" share a chart."""
@@ -193,7 +193,7 @@ def _beside(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.concatenate(padded, 1)[:, :-GAP]
 
 
-def _shown(picture: NDArray) -> NDArray[np.uint8]:
+def _shown(picture: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Cut the centre out of a picture and round it to (H, W, 3) in 8 bits."""
     if picture.shape[-1] != 3:
         picture = picture.transpose(1, 2, 0)

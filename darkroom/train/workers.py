@@ -36,7 +36,7 @@ def agreed(interrupted: bool, over: bool, device: torch.device) -> tuple[bool, b
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
     """Turn SIGINT and SIGTERM into a question, so that a step is never cut in two; a second SIGINT ends at once."""
-    asked = []
+    asked: list[int] = []
 
     def ask(number: int, _frame: object) -> None:
         if asked:

@@ -7,6 +7,7 @@ A network is made for one packing, tells the `multiples` that packed height and 
 """
 
 from inspect import signature
+from typing import Any
 
 from darkroom.develop.contract import Packing
 from darkroom.errors import SettingsError
@@ -31,7 +32,7 @@ def build(name: str, packing: Packing, arguments: dict[str, object]) -> Network:
         raise SettingsError(f"network {name}: no such network; choose {', '.join(KINDS)}")
     kind = KINDS[name]
     defaults = {key: each.default for key, each in signature(kind).parameters.items() if key != "packing"}
-    fitting = {}
+    fitting: dict[str, Any] = {}
     for key, value in arguments.items():
         if key not in defaults:
             raise SettingsError(f"network {name}: has no argument {key}; it takes {', '.join(defaults)}")
@@ -48,6 +49,9 @@ def _alike(value: object, default: object, *, least: int = 1) -> bool:
     empty, but a level may have none.
     """
     if isinstance(default, tuple):
-        alike = isinstance(value, tuple) and len(value) == len(default)
-        return alike and all(_alike(*each, least=0) for each in zip(value, default, strict=True))
-    return type(value) is type(default) and (type(value) is bool or value >= least)
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(default)
+            and all(_alike(*each, least=0) for each in zip(value, default, strict=True))
+        )
+    return type(value) is type(default) and (type(value) is bool or (isinstance(value, int) and value >= least))

@@ -40,6 +40,7 @@ class Can(nn.Module):
         )
         self.last = nn.Conv2d(width, 3 * self.pixel**2, 1)
         nn.init.xavier_uniform_(self.last.weight)
+        assert self.last.bias is not None
         nn.init.zeros_(self.last.bias)
 
     def forward(self, bright: Tensor) -> Tensor:
@@ -71,6 +72,7 @@ class _Layer(nn.Module):
         if self.training:
             return F.leaky_relu(self.plain * x + self.normed * (self.norm(x) + self.shift), 0.2)
         # One affine step, which ONNX Runtime folds into the convolution.
+        assert self.norm.running_var is not None and self.norm.running_mean is not None
         slope = self.normed * torch.rsqrt(self.norm.running_var + EPSILON)
         offset = self.normed * self.shift[0] - (slope * self.norm.running_mean)[:, None, None]
         return F.leaky_relu(x * (self.plain + slope)[:, None, None] + offset, 0.2)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from darkroom.develop import cfa
 from darkroom.develop.contract import PLANES, Packing
 from darkroom.errors import SettingsError
+from darkroom.frame import CELL
 
 TOE = 0.0025
 """Offset under the square root: its slope at black is then near the sRGB curve's 12.92."""
@@ -103,11 +104,13 @@ class Compact(nn.Module):
         """Let the mosaic pass to an output that interpolates each colour, and the trunk's share be 0."""
         with torch.no_grad():
             self.change.weight.zero_()
+            assert self.change.bias is not None and self.gate.bias is not None
             self.change.bias.zero_()
             self.gate.weight.zero_()
             self.gate.bias.fill_(OPEN)
             self.interpolate.weight.copy_(_interpolation(mosaics) * (1 + math.exp(-OPEN)))
             if self.packing == "xtrans9":
+                assert self.front.bias is not None
                 self.front.bias.zero_()
                 self.front.weight.copy_(virtual_mosaic())
 
@@ -124,6 +127,8 @@ def encode(bright: Tensor) -> Tensor:
 
 class _Gather(nn.Module):
     """pixel_unshuffle by 2, as a convolution: ONNX Runtime then has its blocked layout at once."""
+
+    places: Tensor
 
     def __init__(self, planes: int) -> None:
         super().__init__()
@@ -192,7 +197,7 @@ def virtual_mosaic() -> Tensor:
     weight = torch.zeros(9 * VIRTUAL, 9, 4, 4)
     wanted = [(site.top, site.left, (0, 1, 2, 1)[site.channel]) for site in cfa.BAYER4]
     wanted += [(site.top, site.left, (1, 0, 1, 2)[site.channel]) for site in cfa.BAYER4]
-    real = {(s.top, s.left): (s, int(cfa.CELL["xtrans"][s.top, s.left])) for s in cfa.XTRANS9}
+    real = {(s.top, s.left): (s, int(CELL["xtrans"][s.top, s.left])) for s in cfa.XTRANS9}
     for channel, (top, left, colour) in enumerate(wanted):
         for cell_row in range(3):
             for cell_col in range(3):

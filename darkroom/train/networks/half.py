@@ -62,6 +62,7 @@ class Half(nn.Module):
         with torch.no_grad():
             self.last.weight *= 0.3
             if packing == "xtrans9":
+                assert self.front.bias is not None
                 self.front.bias.zero_()
                 self.front.weight.copy_(virtual_mosaic())
 

@@ -106,6 +106,6 @@ class _Dense(nn.Module):
 def _conv(channels: int, out: int, kernel: int, *, groups: int = 1, bias: bool = True) -> nn.Module:
     layer = nn.Conv2d(channels, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
     nn.init.kaiming_normal_(layer.weight, a=0.2, mode="fan_in")
-    if bias:
+    if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return weight_norm(layer)

@@ -32,7 +32,8 @@ class Unet(nn.Module):
         self.last = _conv(width, 3 * self.pixel**2, 1)
 
     def forward(self, bright: Tensor) -> Tensor:
-        x, skips = bright, []
+        x = bright
+        skips: list[Tensor] = []
         for level in self.down:
             x = level(F.max_pool2d(x, 2) if skips else x)
             skips.append(x)
@@ -71,5 +72,6 @@ def _conv(channels: int, width: int, kernel: int) -> nn.Conv2d:
     """A convolution that starts as the authors' do: Xavier-uniform weights, no bias."""
     layer = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
     nn.init.xavier_uniform_(layer.weight)
+    assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
