@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from darkroom.decode import raw
 from darkroom.develop import amplifier, cfa, curves, finish, tiles
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
-from darkroom.develop.finish import Look
+from darkroom.develop.finish import Bits, Look
 from darkroom.develop.model import Model
 from darkroom.errors import SettingsError
 from darkroom.frame import Frame, Picture
@@ -44,8 +44,22 @@ class Settings:
     denoise: float = 1.0
     """0 the plainly developed picture, 1 the network's."""
     look: Look = field(default_factory=Look)
-    bits: Literal[8, 16, 32] = 8
+    bits: Bits = 8
     memory: int = MEMORY
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for a value without sense."""
+        if self.bits not in get_args(Bits):
+            raise SettingsError(f"bits {self.bits}: no picture has as many a sample; give 8, 16 or 32")
+        if not 0 <= self.denoise <= 1:
+            raise SettingsError(f"denoise {self.denoise}: is not within 0, plainly developed, to 1, the network's")
+        if not 0 < self.bracket < np.inf:
+            raise SettingsError(f"bracket {self.bracket}: is no factor on the ratio; give one above 0")
+        if isinstance(self.white_balance, str):
+            if self.white_balance not in ("camera", "daylight", "auto"):
+                raise SettingsError(f"white balance {self.white_balance}: give camera, daylight, auto, or three gains")
+        elif len(self.white_balance) != 3 or not all(0 < gain < np.inf for gain in self.white_balance):
+            raise SettingsError(f"white balance {self.white_balance}: give three gains above 0, of red, green and blue")
 
 
 @dataclass(frozen=True)
