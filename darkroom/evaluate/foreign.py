@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ class Foreign:
     metadata: dict[str, str]
     session: onnxruntime.InferenceSession
 
-    def run(self, inputs: Mapping[str, NDArray]) -> Sequence[NDArray]:
+    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> Sequence[NDArray[np.float32]]:
         """Run it: every output, in its order. Raises SettingsError where it fails on what it is given."""
         try:
             return self.session.run(None, dict(inputs))

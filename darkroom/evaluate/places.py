@@ -124,7 +124,7 @@ def _worth(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     cb, cr = 0.5 + 0.564 * (rgb[..., 2] - luminance), 0.5 + 0.713 * (rgb[..., 0] - luminance)
     spread = rgb.max(2) - rgb.min(2)
 
-    def share(mask: NDArray) -> NDArray[np.float64]:
+    def share(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Of each place."""
         cells = mask.reshape(height // CELL, CELL, width // CELL, CELL).mean((1, 3), dtype=np.float64)
         sums = np.pad(cells, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
