@@ -55,6 +55,8 @@ class Example:
     """(C, h, w), as cfa.bright gives it."""
     reference: NDArray[np.float32]
     """(3, H, W) in [0, 1]: white-balanced camera RGB under the sRGB curve, or the finished sRGB picture."""
+    ratio: float = 1.0
+    """What the light was amplified by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +95,11 @@ def example(
         gains = _gains(camera, rng)
     bright = expose(seen, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb)
     if looked:
-        return Example(bright, np.ascontiguousarray(crops[1].transpose(2, 0, 1)).astype(np.float32) / np.float32(255))
+        return Example(
+            bright, np.ascontiguousarray(crops[1].transpose(2, 0, 1)).astype(np.float32) / np.float32(255), ratio
+        )
     roots = (np.sqrt(np.clip(reference, 0, 1)) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
-    return Example(bright, np.ascontiguousarray(ENCODED[roots].transpose(2, 0, 1)))
+    return Example(bright, np.ascontiguousarray(ENCODED[roots].transpose(2, 0, 1)), ratio)
 
 
 def central(photo: Photo, camera: noise.Camera, ratio: float, seed: int, *, kind: Kind, size: int) -> Example:
@@ -118,7 +122,7 @@ def central(photo: Photo, camera: noise.Camera, ratio: float, seed: int, *, kind
     else:
         light, gains = from_srgb(light, camera), _gains(camera, rng)
     bright = expose(light, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb)
-    return Example(bright, (reference.transpose(2, 0, 1) / 255).astype(np.float32))
+    return Example(bright, (reference.transpose(2, 0, 1) / 255).astype(np.float32), ratio)
 
 
 def from_srgb(light: NDArray[np.float32], camera: noise.Camera) -> NDArray[np.float32]:

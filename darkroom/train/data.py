@@ -35,6 +35,7 @@ ROOM = 12
 VALIDATION_CROPS = 24
 """Validation examples, at most."""
 VALIDATION_RATIOS = (100.0, 250.0, 300.0)
+"""Of the photos in turn; the first of every three is seen once more in full light, at ratio 1."""
 DARKNESS_PAIRS = 200
 """Pairs that paper 004's parameters are estimated from."""
 Scenes = tuple[tuple[Pair, ...], ...]
@@ -227,10 +228,12 @@ def validation(plan: Recipe, material: Material, multiple: int) -> list[Example]
     examples = []
     for i, held in enumerate(material.validation[:VALIDATION_CROPS]):
         if isinstance(held, Path):
-            opened, ratio = photo(held, material.cache, look), min(VALIDATION_RATIOS[i % 3], plan.cap)
+            opened = photo(held, material.cache, look)
             camera = material.cameras[(i + i // 3) % len(material.cameras)]
             small = min(*opened.picture.shape[:2], side) // step * step
-            examples.append(simulate.central(opened, camera, ratio, i, kind=material.kind, size=small))
+            for ratio in (VALIDATION_RATIOS[i % 3],) if i % 3 else (VALIDATION_RATIOS[0], 1.0):
+                dark = min(ratio, plan.cap)
+                examples.append(simulate.central(opened, camera, dark, i, kind=material.kind, size=small))
         else:
             seen = material.cache.frame(held[0].short).visible
             room = min(seen.height, seen.width) - ROOM

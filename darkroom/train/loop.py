@@ -52,6 +52,8 @@ AVERAGE = 0.999
 """Decay of the averaged weights, per step."""
 SAMPLES = 4
 """Validation examples shown at each validation."""
+CURVES = 6
+"""Most ratios of which each has its curve."""
 AHEAD = 2
 """Batches drawn before they are needed."""
 MALLOC = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28))
@@ -301,17 +303,20 @@ def _set_training(network: Network, last_blocks: int) -> None:
 def _look(run: _Run, seen: watch.Watch, *, loss: float, rate: float) -> float:
     """Measure the averaged weights on the validation data, log and show them, export them if best; return dB."""
     network = _averaged(run)
-    scores: list[float] = []
+    scores: dict[float, list[float]] = {}
     samples: list[watch.Sample] = []
     with torch.inference_mode():
         for example in run.validation:
             output = network(torch.from_numpy(example.bright)[None])[0].clamp(0, 1).numpy()
-            scores.append(-10 * math.log10(max(float(np.mean((output - example.reference) ** 2)), 1e-10)))
+            wrong = float(np.mean((output - example.reference) ** 2))
+            scores.setdefault(example.ratio, []).append(-10 * math.log10(max(wrong, 1e-10)))
             if len(samples) < SAMPLES:
                 samples.append((simulate.shown(example.bright, run.material.kind), output, example.reference))
-    psnr, state = float(np.mean(scores)), run.state
+    psnr, state = float(np.mean([score for alike in scores.values() for score in alike])), run.state
     _check_finite(psnr, run)
     numbers = {"cpu_hours": state.cpu_hours, "loss": loss, "learning_rate": rate, "psnr": psnr}
+    if 1 < len(scores) <= CURVES:
+        numbers |= {f"psnr/x{ratio:.0f}": float(np.mean(alike)) for ratio, alike in sorted(scores.items())}
     seen.scalars(state.step, numbers | {watch.STAGE: state.stage + 1})
     seen.samples(state.step, samples)
     if psnr > state.psnr:

@@ -224,7 +224,7 @@ def example(
     if flips == "sid":
         bright = _turned(bright, turn)
     seen = _turned(crop.transpose(2, 0, 1), turn)
-    return Example(np.ascontiguousarray(bright), seen.astype(np.float32, order="C") / np.float32(65535))
+    return Example(np.ascontiguousarray(bright), seen.astype(np.float32, order="C") / np.float32(65535), pair.ratio)
 
 
 def _starts(frame: Frame, size: int, turn: Turn) -> tuple[range, ...]:

@@ -115,7 +115,8 @@ def test_photos_darken_as_the_pairs_are_dark(photos, sid, cache):
 def test_validation_examples_are_of_what_was_kept(photos, sid, cache):
     material = gather(SENSOR, cache, photos=photos, validation=photos)
     examples = data.validation(SENSOR, material, 16)
-    assert [e.reference.shape for e in examples] == [(3, 96, 96), (3, 160, 160), (3, 192, 192)]
+    sizes = [(100, 96), (1, 96), (250, 160), (300, 192)]
+    assert [(e.ratio, e.reference.shape) for e in examples] == [(ratio, (3, side, side)) for ratio, side in sizes]
     scenes = gather(SENSOR, cache, pairs=sid, validation=sid)
     assert data.validation(replace(SENSOR, stages=(STAGE,)), scenes, 2)[0].reference.shape[0] == 3
 

@@ -80,6 +80,8 @@ def test_a_run_trains_exports_logs_and_shows(photos, cache, tmp_path):
     assert [p.step for p in heard] == [2, 4] and heard[-1].share == 1 and heard[-1].cpu_hours > 0
     rows = log_of(tmp_path / "run")
     assert [row["step"] for row in rows] == ["2", "4"] and float(rows[-1]["psnr"]) > 5
+    assert rows[-1].keys() >= {"psnr/x1", "psnr/x100", "psnr/x250"}, "two photos, the first in full light, too"
+    assert float(rows[-1]["psnr"]) == pytest.approx(np.mean([float(rows[-1][f"psnr/x{n}"]) for n in (1, 100, 250)]))
     last = tmp_path / "run" / "last" / file.name
     assert "; 4 steps of " in model.load(last, device="cpu").contract.training
     assert 'network = "compact"' in (tmp_path / "run" / "recipe.toml").read_text()
