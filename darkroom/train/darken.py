@@ -181,7 +181,7 @@ def example(
         return np.rot90(crop[:, ::-1] if mirrored else crop, turns)
 
     dark = darken(cut(photo.picture), draw(darkness, rng), rng, photons=photons)
-    return Example(*(_planes(image) for image in (dark, cut(photo.reference))))
+    return Example(_planes(dark), _planes(cut(photo.reference)))
 
 
 def _planes(image: NDArray[np.uint8]) -> NDArray[np.float32]:
