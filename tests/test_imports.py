@@ -50,7 +50,9 @@ LIBRARIES = {
     "tifffile": ("darkroom.write.image",),
     # Not to write pictures: dark raws are made of photos, training and the evaluation read some, the demo draws one.
     "PIL": ("darkroom.sensor", "darkroom.train", "darkroom.evaluate", "darkroom.cli.scene"),
-    "torch": ("darkroom.train", "darkroom.evaluate.lpips"),
+    "torch": ("darkroom.train", "darkroom.evaluate.lpips", "darkroom.evaluate.perceptual"),
+    "piq": ("darkroom.evaluate.perceptual",),
+    "pycocotools": ("darkroom.evaluate.detection",),
     "safetensors": ("darkroom.train",),
     "onnx": ("darkroom.train", "darkroom.evaluate.cost"),
     "skimage": ("darkroom.evaluate",),

@@ -83,7 +83,12 @@ def evaluate(
         typer.Option(metavar="SD", min=0.001, max=1, help="Noise that BM3D is told of. [default: the best of six]"),
     ] = None,
     metrics: Annotated[
-        str, typer.Option(metavar="A,B", help="Measure these, too: ms-ssim, niqe, lpips, gt-gc, near-black, grain.")
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="Measure these, too: ms-ssim, niqe, lpips, gt-gc, near-black, grain, pieapp, dists, clip-iqa; "
+            "help explains each.",
+        ),
     ] = "",
     lpips_weights: Annotated[Path | None, typer.Option(metavar="FILE", help="LPIPS's networks' weights.")] = None,
     peer: Annotated[
@@ -150,6 +155,12 @@ def evaluate(
     Example:
       darkroom evaluate fast-bayer --simulate photos/ --baselines libraw
     """
+    if metrics == "help":
+        from darkroom.evaluate.measure import EXPLAINED
+
+        for name, explained in EXPLAINED.items():
+            print(f"{name:12}{explained.partition(': ')[2]}")
+        return
     if amplifier:
         if simulate or pairs or models or merge:
             raise SettingsError("--amplifier: stands alone; leave networks, --simulate, --pairs and --merge out")

@@ -9,11 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from darkroom.errors import SettingsError
-from darkroom.evaluate import metrics
+from darkroom.evaluate import metrics, perceptual
 from darkroom.evaluate.case import Picture, as_authors
 
-EXTRAS = ("ms-ssim", "niqe", "lpips", "gt-gc", "near-black", "grain")
-"""What is measured only when asked for."""
+EXPLAINED = {
+    "ms-ssim": "MS-SSIM: structure at five scales, the mean over channels; 1 is equal",
+    "niqe": "NIQE: how far from the statistics of clean photos, 0 the nearest; its model is of other photos than the "
+    "authors', so compare within this table only",
+    "lpips": "LPIPS: how different two pictures look to a network trained on objects; 0 is equal",
+    "gt-gc": "GT-GC: PSNR and SSIM against the brightness of the reference, a gamma of 0.7 to 1.3, that suits best",
+    "near-black": "near-black: colour error, CIEDE2000, of what is flat and near black; 0 is equal",
+    "grain": "grain: coloured grain near strong edges, RMS in levels of 255, and the part of it that another draw of "
+    "the noise changes; 0 is none",
+    "pieapp": "PieAPP: how much worse than the reference people find it; 0 is equal",
+    "dists": "DISTS: structure and texture compared by a network; 0 is equal",
+    "clip-iqa": "CLIP-IQA: how good it looks by itself, 0 to 1; higher is better",
+}
+"""What is measured only when asked for, each in a line."""
+EXTRAS = tuple(EXPLAINED)
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,11 @@ class Measured:
     gt_gc_ssim: float | None = None
     near_black: float | None = None
     """CIEDE2000, see `metrics.near_black`; not a number for a picture without flat near-black."""
+    pieapp: float | None = None
+    """Lower is better; see perceptual.py, as for the next two."""
+    dists: float | None = None
+    clip_iqa: float | None = None
+    """Higher is better."""
     grain: float | None = None
     """0..255, see `metrics.grain`; not a number for a picture without strong edges."""
     grain_noise: float | None = None
@@ -75,6 +93,11 @@ def measure(picture: Picture, reference: Picture, wanted: Measures, again: Pictu
         gt_gc_psnr=metrics.gt_gc(picture, reference, psnr)[0] if "gt-gc" in extras else None,
         gt_gc_ssim=metrics.gt_gc(picture, reference, ssim)[0] if "gt-gc" in extras else None,
         near_black=metrics.near_black(picture, reference) if "near-black" in extras else None,
+        **{
+            name.replace("-", "_"): perceptual.score(name, picture, reference)
+            for name in perceptual.CLASSES
+            if name in extras
+        },
         grain=metrics.grain(picture, reference) if "grain" in extras else None,
         grain_noise=metrics.grain_of_noise(picture, again, reference)
         if "grain" in extras and again is not None

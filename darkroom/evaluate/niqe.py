@@ -9,7 +9,8 @@ with those of the sharp patches of clean photos.
 
 The numbers hang on those photos: the authors' own model is fitted on others, so its scores are not ours. OURS is
 fitted by `fit` on the 121 photos, of free licences, that the networks of this project are trained on, each reduced to
-1280 pixels: 1152 sharp patches.
+1280 pixels: 1152 sharp patches. Of the libraries only `pyiqa` has NIQE, with the authors' model; it needs torchvision
+and two dozen packages more, so this stays.
 """
 
 from collections.abc import Iterator

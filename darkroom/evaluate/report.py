@@ -41,6 +41,9 @@ MEASURES = (
     ("gt_gc_psnr", "GT-GC dB", 2),
     ("gt_gc_ssim", "GT-GC SSIM", 3),
     ("near_black", "near-black dE", 2),
+    ("pieapp", "PieAPP", 3),
+    ("dists", "DISTS", 3),
+    ("clip_iqa", "CLIP-IQA", 3),
     ("grain", "grain", 2),
     ("grain_noise", "grain of noise", 2),
 )
@@ -194,9 +197,13 @@ def grids(table: Table) -> list[Grid]:
 
 
 def notes(scores: Iterable[Score]) -> list[str]:
-    """Say how the numbers came about: what SSIM is, and whose BM3D it is."""
+    """Say how the numbers came about: what SSIM and each other measure is, and whose BM3D it is."""
     scores = list(scores)
     lines = dict.fromkeys(measure.settings(real.eight_bit(score.data)) for score in scores)
+    for name, explained in measure.EXPLAINED.items():
+        field = "gt_gc_psnr" if name == "gt-gc" else name.replace("-", "_")
+        if any(getattr(score.measured, field) is not None for score in scores):
+            lines |= {explained: None}
     if any(score.system.startswith("bm3d") for score in scores):
         lines |= {baselines.LICENCE: None}
     return list(lines)

@@ -67,7 +67,7 @@ def write(path: Path, tables: Sequence[Table], scores: Sequence[Score], crops: C
 
     Of the same data the crops are shown once, by the smallest window, which every system was scored on.
     """
-    parts = [page.paragraph(note) for note in notes]
+    parts = []
     smallest = {(table.data, table.cfa): table.window for table in tables}
     for table in tables:
         for grid in report.grids(table):
@@ -76,6 +76,7 @@ def write(path: Path, tables: Sequence[Table], scores: Sequence[Score], crops: C
         if table.window == smallest[table.data, table.cfa]:
             kind = (table.data, table.cfa, table.window)
             parts += _examples([score for score in scores if (score.data, score.cfa, score.window) == kind], crops)
+    parts += [page.heading("How the numbers came about"), *(page.paragraph(note) for note in notes)] if notes else []
     page.write(path, "darkroom evaluate", parts)
 
 

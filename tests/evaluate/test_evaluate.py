@@ -261,6 +261,16 @@ def test_every_column_that_is_asked_for_is_there(run, tmp_path, monkeypatch):
     assert not speed.WATCHABLE or 50 < float(row["megabytes"]) < 2000
 
 
+def test_every_metric_is_explained_in_a_line(run, photos):
+    code, out, _ = run("evaluate", "--metrics", "help")
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == list(measure.EXTRAS)
+    assert measure.EXPLAINED["niqe"].endswith("compare within this table only")
+    words = ("--baselines", "libraw", "--ratios", "100", "--metrics", "near-black,grain")
+    code, out, _ = run("evaluate", "--simulate", photos, *words)
+    told = [name for name, line in measure.EXPLAINED.items() if line in out.splitlines()]
+    assert code == 0 and told == ["near-black", "grain"]
+
+
 def test_the_licence_of_bm3d_stands_below_its_scores(run, photos, monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", type("bm3d", (), {"bm3d_rgb": staticmethod(lambda noisy, sigma: noisy)}))
     words = ("--baselines", "bm3d", "--bm3d-sigma", "0.2", "--oracle", "mean", "--ratios", "100", "--centre", "32")

@@ -192,3 +192,10 @@ def test_a_system_that_was_not_asked_for_is_not_shown(tmp_path):
     crops.keep(*shot("a.png", 100, 0.9))
     sheet.write(tmp_path / "s.html", report.tables(scores), scores, crops, [])
     assert (tmp_path / "s.html").read_text().count("<figcaption>") == 3 * 2
+
+
+def test_a_page_opens_with_the_figures(tmp_path):
+    scores = [made_up("n", 100, 20)]
+    sheet.write(tmp_path / "s.html", report.tables(scores), scores, sheet.Crops(tmp_path), ["how it came about"])
+    text = (tmp_path / "s.html").read_text()
+    assert text.index("20.00 / 0.500") < text.index("how it came about")
