@@ -10,7 +10,7 @@ the network, and give both to `develop`:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 # The room of this name, which is empty, comes first: Python binds a package in its parent once, when it is imported.
 # The function of the same name is bound after that and stays, whatever is imported from the room later.
@@ -70,7 +70,9 @@ def develop(
     white_balance: WhiteBalance = ...,
     exposure: float = ...,
     stretch: bool = ...,
-    contrast: bool = ...,
+    tone: float = ...,
+    contrast: float = ...,
+    highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
     brackets: None = ...,
     bits: Bits = ...,
@@ -89,7 +91,9 @@ def develop(
     white_balance: WhiteBalance = ...,
     exposure: float = ...,
     stretch: bool = ...,
-    contrast: bool = ...,
+    tone: float = ...,
+    contrast: float = ...,
+    highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
     brackets: Sequence[float],
     bits: Bits = ...,
@@ -107,7 +111,9 @@ def develop(
     white_balance: WhiteBalance = "camera",
     exposure: float = 0.0,
     stretch: bool = False,
-    contrast: bool = False,
+    tone: float = 0.0,
+    contrast: float = 0.0,
+    highlights: Literal["clip", "roll"] | None = None,
     denoise: float = 1.0,
     brackets: Sequence[float] | None = None,
     bits: Bits = 16,
@@ -115,13 +121,14 @@ def develop(
 ) -> Picture | list[Picture]:
     """Develop one raw photo, a file or what `open` made of one: (H, W, 3) sRGB, uint8, uint16 or float32 for `bits`.
 
-    Every setting is that of the command's option and has its default, but for `bits`. amp: "auto", a ratio, "iso:N" or
-    "exposure:Ns". model: what `load` returned, a shipped network's name or an .onnx file; without one the shipped
-    network of this `quality`, "fast" or "fine", for the photo's CFA. device: where it runs, unless it was loaded
-    already. white_balance: "camera", "daylight", "auto" or the gains of red, green and blue. exposure: EV. memory:
-    bytes that the whole process may use. brackets: factors on the ratio; the pictures then come back as a list, one a
-    factor and in their order, from one decode. Raises darkroom.errors.DarkroomError. For what else there is to know of
-    a picture, such as the ratio found, see `darkroom.develop.pipeline.expose`.
+    Every setting is that of the command's option and has its default, but for `bits`; 32 is linear. amp: "auto", a
+    ratio, "iso:N" or "exposure:Ns". model: what `load` returned, a shipped network's name or an .onnx file; without one
+    the shipped network of this `quality`, "fast" or "fine", for the photo's CFA. device: where it runs, unless it was
+    loaded already. white_balance: "camera", "daylight", "auto" or the gains of red, green and blue. exposure: EV. tone,
+    contrast: 0 to 1. highlights: "clip" or "roll"; None rolls them off for amp "auto". memory: bytes that the whole
+    process may use. brackets: factors on the ratio; the pictures then come back as a list, one a factor and in their
+    order, from one decode. Raises darkroom.errors.DarkroomError. For what else there is to know of a picture, such as
+    the ratio found, see `darkroom.develop.pipeline.expose`.
 
     >>> dark, bright = develop("night.dng", brackets=(0.5, 2), bits=32, white_balance=(2, 1, 1.5))
     >>> bool(dark.mean() < bright.mean())
@@ -139,7 +146,7 @@ def develop(
             bracket=bracket,
             white_balance=white_balance,
             denoise=denoise,
-            look=finish.Look(exposure=exposure, stretch=stretch, contrast=contrast),
+            look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
             bits=bits,
             memory=memory,
         )

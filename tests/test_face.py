@@ -37,7 +37,9 @@ WISHES = {
     "memory": (900_000_000, 900_000_000),
     "exposure": (1.5, 1.5),
     "stretch": (True, True),
-    "contrast": (True, True),
+    "tone": (0.5, 0.5),
+    "contrast": (0.25, 0.25),
+    "highlights": ("clip", "clip"),
 }
 """What is asked for, by parameter -> what the settings then hold."""
 

@@ -31,7 +31,8 @@ BELOW_THE_FACE = "batch"
 """The room above which the face imports nothing."""
 PROGRAM = "darkroom.decode.libraw"
 """What runs as a program of its own, which speaks by stdin and stdout: the one beside `cli`."""
-JOIN, SHARED = "darkroom.develop.pipeline", {"darkroom.develop.contract", "darkroom.develop.curves"}
+JOIN = "darkroom.develop.pipeline"
+SHARED = {f"darkroom.develop.{name}" for name in ("contract", "curves", "meter", "blocks", "tone")}
 """What joins the stages of `develop`, and what all of them may stand on."""
 UNDER_THE_DOOR = {"darkroom.develop.engines", "darkroom.develop.onnxfile"}
 """What the door for network files is built of, and nobody else in `develop` enters by."""

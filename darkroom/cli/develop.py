@@ -44,14 +44,21 @@ def develop(
     ] = None,
     bits: Annotated[
         Literal[8, 16, 32] | None,
-        typer.Option(help="Bits of a sample; 32 is float. [default: 8, for TIFF 16]"),
+        typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF 16]"),
     ] = None,
     wb: Annotated[
         str, typer.Option(metavar="WB", help="White balance: camera, daylight, auto, or gains R,G,B.")
     ] = "camera",
     exposure: Annotated[float, typer.Option(metavar="EV", min=-20, max=20, help="Brighten after the network.")] = 0.0,
     stretch: Annotated[bool, typer.Option("--stretch", help="Stretch the histogram to the full range.")] = False,
-    contrast: Annotated[bool, typer.Option("--contrast", help="Raise local contrast (dehaze the inverse).")] = False,
+    tone: Annotated[
+        float, typer.Option(metavar="0..1", min=0, max=1, help="Lift shadows and lower lights, by local tone mapping.")
+    ] = 0.0,
+    contrast: Annotated[float, typer.Option(metavar="0..1", min=0, max=1, help="Strengthen local contrast.")] = 0.0,
+    highlights: Annotated[
+        Literal["clip", "roll"] | None,
+        typer.Option(help="Cut lights at white, or roll them off softly. [default: roll for auto, else clip]"),
+    ] = None,
     denoise: Annotated[
         float, typer.Option(metavar="0..1", min=0, max=1, help="Blend from plain demosaicing, 0, to the network, 1.")
     ] = 1.0,
@@ -110,7 +117,7 @@ def develop(
         amp=parsed,
         white_balance=balance,
         denoise=denoise,
-        look=finish.Look(exposure=exposure, stretch=stretch, contrast=contrast),
+        look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
         bits=depth,
         memory=size,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import cropsheet, grids, options
+from darkroom.cli import cropsheet, grids, metering, options
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ def evaluate(
     amplifier: Annotated[
         Path | None,
         typer.Option(metavar="PHOTOS", help="Instead, compare the ratio --amp finds in such raws with the true one."),
+    ] = None,
+    scenes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="How --amplifier lights the photos: plain, lamps, night (lit by the lamps alone). [default: plain]",
+        ),
+    ] = None,
+    fit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Teach --amp auto from the photos of --amplifier; write its weights."),
     ] = None,
     convention: Annotated[
         str | None,
@@ -164,8 +175,15 @@ def evaluate(
     if amplifier:
         if simulate or pairs or models or merge:
             raise SettingsError("--amplifier: stands alone; leave networks, --simulate, --pairs and --merge out")
-        _ratios(amplifier, amp or "auto", _numbers("--ratios", ratios), _words(cameras), cfa or "bayer")
+        if fit:
+            metering.fit(amplifier, fit)
+        else:
+            lights = _words(scenes)
+            metering.ratios(
+                amplifier, amp or "auto", _numbers("--ratios", ratios), _words(cameras), cfa or "bayer", lights
+            )
         return
+    _alone("--amplifier", amplifier, {"scenes": scenes, "fit": fit})
     if simulate and pairs:
         raise SettingsError("--simulate and --pairs: score on one; merge the other's scores by --json and --merge")
     if not simulate and not pairs and (models or not merge):
@@ -341,28 +359,6 @@ def _costs(plan: "Plan", known: "dict[str, Cost]") -> "dict[str, Cost]":
 
 def _priced(score: "Score", costs: "dict[str, Cost]") -> "Score":
     return replace(score, cost=costs.get(score.system, score.cost))
-
-
-def _ratios(
-    photos: Path, amp: str, ratios: tuple[float, ...], cameras: tuple[str, ...], cfa: Literal["bayer", "xtrans"]
-) -> None:
-    """Print how far the ratio that `amp` finds is off, by ratio and by camera."""
-    from darkroom.develop import amplifier
-    from darkroom.evaluate import ratios as measure
-
-    wanted = amplifier.parse(amp)
-    ratios, cameras = ratios or measure.RATIOS, cameras or measure.CAMERAS
-    found = list(
-        grids.watched(measure.estimates(photos, wanted, ratios=ratios, cameras=cameras, cfa=cfa), f"--amp {amp}", None)
-    )
-    groups = [("all", found)]
-    groups += [(f"x{ratio:g}", [each for each in found if each.ratio == ratio]) for ratio in ratios]
-    groups += [(camera, [each for each in found if each.camera == camera]) for camera in cameras]
-    print(f"ratio found by --amp {amp} against the true one, EV, on {len(found)} dark raws ({cfa})")
-    print(f"{'':12}{'median error':>14}{'nine of ten within':>20}{'bias':>8}")
-    for name, group in groups:
-        summary = measure.summary(group)
-        print(f"{name:12}{summary.median:14.2f}{summary.nine_tenths:20.2f}{summary.bias:+8.2f}")
 
 
 def _peers(files: list[Path], normalisation: str | None, noise: str | None) -> "tuple[dict[str, Peer], Noise | None]":

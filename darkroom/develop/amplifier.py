@@ -1,13 +1,8 @@
 """How much a dark frame must be amplified: what the user asked for, and the frame -> one ratio.
 
-`auto` is RED's weighted mean (Lamba and Mitra 2021, eq. 5-7) with two changes. The paper's m / mean is the ratio that
-brings the mean of linear light to m, four times a well-exposed photo's; so `auto` brings it to m / 4. And light below
-black stays negative in the mean: cut at 0, as the paper does, read noise alone would look like light, the more so the
-noisier the camera. `paper` is the formula as printed.
-
-Measured by `darkroom evaluate --amplifier` on 280 simulated frames of known ratio (five cameras, ratio 50-300, 14
-photos that the calibration never saw): `auto` is off by 0.34 EV in the median and by under 0.95 EV on nine of ten;
-`paper`, held by the ceiling of 300, comes out 0.80 EV too bright.
+`auto` exposes as people do (meter.py): for what is neither sky nor lamp, highlights kept. `paper` is RED's weighted
+mean as printed (Lamba and Mitra 2021, eq. 5-7): it brings the mean of linear light to m, four times a well-exposed
+photo's.
 """
 
 from dataclasses import dataclass
@@ -16,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom.develop import meter
 from darkroom.errors import RawError, SettingsError
 from darkroom.frame import CELL, Frame
 
@@ -23,10 +19,6 @@ Kind = Literal["auto", "paper", "number", "iso", "exposure"]
 
 DEFAULT_M = 0.5
 """The paper's m (section 4.3)."""
-
-AUTO_SCALE = 0.25
-"""Weighted mean light of a well-exposed photo over the paper's m: 0.244 in the median of 242 simulated frames made from
-121 training photos."""
 
 BINS = 128
 """n of eq. 5-7."""
@@ -54,7 +46,9 @@ class Amp:
 
     kind: Kind
     value: float
-    """auto, paper: m, the brightness wanted, up to 1. number: the ratio. iso: ISO. exposure: seconds."""
+    """auto, paper: m, the brightness wanted, up to 1; `auto` is in proportion to it.
+
+    number: the ratio. iso: ISO. exposure: seconds."""
 
 
 def parse(text: str) -> Amp:
@@ -94,10 +88,11 @@ def ratio(frame: Frame, amp: Amp, ceiling: float = 300.0) -> float:
         return _against(frame, amp, frame.exposure.iso, "ISO")
     if amp.kind == "exposure":
         return _against(frame, amp, frame.exposure.seconds, "exposure time")
-    literal = amp.kind == "paper"
-    mean = _weighted_mean(frame, negatives=not literal)
-    wanted = amp.value * (1 if literal else AUTO_SCALE)
-    return min(max(wanted / mean, 1.0), ceiling) if mean > 0 else ceiling
+    if amp.kind == "auto":
+        wanted = meter.ratio(frame) * amp.value / DEFAULT_M
+        return min(max(wanted, 1.0), ceiling)
+    mean = _weighted_mean(frame)
+    return min(max(amp.value / mean, 1.0), ceiling) if mean > 0 else ceiling
 
 
 def clipped(frame: Frame, gains: NDArray[np.float32], ratio: float) -> float:
@@ -136,15 +131,13 @@ def _against(frame: Frame, amp: Amp, found: float, what: str) -> float:
     return ratio
 
 
-def _weighted_mean(frame: Frame, *, negatives: bool) -> float:
-    """Average light over the visible sites, lamps counting little (eq. 5)."""
+def _weighted_mean(frame: Frame) -> float:
+    """Average light over the visible sites, cut at black, lamps counting little (eq. 5)."""
     total = weights = 0.0
     for black in np.unique(frame.black):
         counts = _histogram(frame, frame.black == black)
         found = np.flatnonzero(counts)
-        light = (found.astype(np.float64) - float(black)) / (frame.white - float(black))
-        if not negatives:
-            light = np.maximum(light, 0)
+        light = np.maximum((found.astype(np.float64) - float(black)) / (frame.white - float(black)), 0)
         weighted = _weights(light) * counts[found]
         total += float(weighted @ light)
         weights += float(weighted.sum())

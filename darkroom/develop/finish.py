@@ -1,6 +1,7 @@
 """Camera RGB to the finished picture: the file's own colour matrix, an optional look, the sRGB curve, orientation.
 
-(3, H, W) uint16 white-balanced camera RGB under the sRGB curve -> (H', W', 3) sRGB, of the visible window.
+(3, H, W) uint16 white-balanced camera RGB under the sRGB curve -> (H', W', 3) sRGB, of the visible window; linear
+where it is float.
 
 With a plain `Look` the picture is colorimetric: sRGB(matrix x light), and nothing brightens it. Everything runs in
 bands small enough for the processor's cache, and each band is written through a turned view of the picture, so no
@@ -17,7 +18,10 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom.develop import blocks
+from darkroom.develop import tone as toning
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.develop.tone import LUMA, Base
 from darkroom.frame import Picture, Window
 
 Array = NDArray[np.float32]
@@ -58,9 +62,6 @@ LEAST_TRANSMISSION = 0.1
 AIR_SHARE = 1e-3
 """Share of the picture, where the dark channel is brightest, that gives the atmospheric light."""
 
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
-"""Rec. 709 weights, for the guided filter's grey guide."""
-
 
 @dataclass(frozen=True)
 class Look:
@@ -70,8 +71,13 @@ class Look:
     """EV, applied to linear light after the network and after `stretch`."""
     stretch: bool = False
     """Map the 1st and 99th percentile of linear light, all channels together, to 0 and 1."""
-    contrast: bool = False
-    """Dehaze the inverted picture (Zamir et al.)."""
+    tone: float = 0.0
+    """0..1: how far local tone mapping lifts shadows and lowers lights; see tone.py."""
+    contrast: float = 0.0
+    """0..1: how much local contrast is strengthened; see tone.py."""
+    highlights: Literal["clip", "roll"] | None = None
+    """How light beyond white is shown: cut, or bent softly below white, colours kept. None: bent for `--amp auto`, cut
+    for a ratio that was stated, whose picture is colorimetric."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +88,8 @@ class _Tone:
     """(3, 3)"""
     offset: Array
     """(3, 1)"""
+    white: float
+    """Linear sRGB of the brightest grey there can be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,22 +110,35 @@ def render(
     orientation: int,
     look: Look = Look(),
     bits: Bits = 8,
+    headroom: float = 1.0,
+    dehaze: bool = False,
 ) -> Picture:
     """Turn camera RGB into the picture one looks at.
 
     `rgb` (3, H, W) is white-balanced camera RGB under the sRGB curve, 0..65535; `matrix` (3, 3) takes it, linear, to
-    linear sRGB (identity where a network already gave sRGB); `window` is what to keep; `orientation` is EXIF's, 1..8.
-    Gives a contiguous (H', W', 3) sRGB picture: uint8 or uint16, rounded and within one count of exact, or, for 32
-    bits, float32 in 0..1, to the same precision as 16 bits.
+    linear sRGB (identity where a network already gave sRGB); `window` is what to keep; `orientation` is EXIF's, 1..8;
+    `headroom` is how many times as bright as white 65535 is; `dehaze` dehazes the inverted picture, the contrast of
+    Zamir et al., for networks that learn it: it tints blacks. Gives a contiguous (H', W', 3) picture: sRGB in uint8 or
+    uint16, rounded and within one count of exact, or, for 32 bits, linear sRGB in float32, 1 white, nothing cut.
     """
     seen = rgb[:, window.top : window.top + window.height, window.left : window.left + window.width]
-    tone = _tone(seen, matrix, look)
-    veil = _veil(seen, tone) if look.contrast else None
+    tone = _tone(seen, matrix, look, headroom)
+    base = _base(seen, tone) if look.tone or look.contrast else None
+    veil = _veil(seen, tone) if dehaze else None
     picture, turned = _canvas(window, orientation, bits)
 
     def develop(band: slice) -> None:
         light = _light(seen[:, band], tone)
-        codes = _encode(light, bits) if veil is None else _quantise(_unveil(_encode(light, 32), veil, band), bits)
+        if base:
+            toning.shape(light, base, band, tone=look.tone, contrast=look.contrast)
+        if look.highlights == "roll" and tone.white > 1 and bits != 32:
+            toning.roll(light, tone.white)
+        codes: Picture
+        if veil:
+            encoded = _unveil(_encode(light, 32), veil, band)
+            codes = srgb_to_linear(encoded) if bits == 32 else _quantise(encoded, bits)
+        else:
+            codes = light if bits == 32 else _encode(light, bits)
         for channel, plane in enumerate(codes):  # one plane at a time: all three at once take four times as long
             turned[band, :, channel] = plane
 
@@ -172,13 +193,13 @@ def _quantise(encoded: NDArray[np.float32] | NDArray[np.float64], bits: Bits) ->
 
 
 def _light(rgb: NDArray[np.uint16], tone: _Tone) -> Array:
-    """(3, h, w) camera RGB, encoded -> (3, h, w) linear sRGB in 0..1."""
+    """(3, h, w) camera RGB, encoded -> (3, h, w) linear sRGB, nothing cut."""
     camera = _decoding().take(rgb.reshape(3, -1), mode="clip")
     light = tone.matrix[:, :1] * camera[0]  # not `@`: BLAS would start threads of its own, at twice the time
     light += tone.matrix[:, 1:2] * camera[1]
     light += tone.matrix[:, 2:] * camera[2]
     light += tone.offset
-    return np.clip(light, 0, 1, out=light).reshape(rgb.shape)
+    return light.reshape(rgb.shape)
 
 
 @overload
@@ -188,28 +209,36 @@ def _encode(light: Array, bits: Bits) -> Picture: ...
 
 
 def _encode(light: Array, bits: Bits) -> Picture:
-    """Linear sRGB, 0..1, overwritten -> sRGB in the picture's own numbers."""
+    """Linear sRGB, overwritten, cut to 0..1 -> sRGB in the picture's own numbers."""
+    np.clip(light, 0, 1, out=light)
     np.sqrt(light, out=light)
     light *= STEPS
     light += 0.5
     return _encoding(bits).take(light.astype(np.intp), mode="clip")
 
 
-def _tone(rgb: NDArray[np.uint16], matrix: Array, look: Look) -> _Tone:
-    """Join colour matrix, stretch and exposure into one affine step.
+def _tone(rgb: NDArray[np.uint16], matrix: Array, look: Look, headroom: float) -> _Tone:
+    """Join colour matrix, headroom, stretch and exposure into one affine step.
 
     SID (Fig. 9) says "histogram stretching" and no more. Here it is a black and a white point in linear light, shared
     by the three channels, so that greys stay grey.
     """
-    tone = _Tone(np.asarray(matrix, np.float32), np.zeros((3, 1), np.float32))
+    tone = _Tone(np.asarray(matrix, np.float32) * np.float32(headroom), np.zeros((3, 1), np.float32), headroom)
     black, white = 0.0, 1.0
     if look.stretch:
         step = max(1, int((rgb[0].size / SAMPLES) ** 0.5))
-        low, high = np.percentile(_light(rgb[:, ::step, ::step], tone), STRETCHED)
+        low, high = np.percentile(np.clip(_light(rgb[:, ::step, ::step], tone), 0, 1), STRETCHED)
         if high - low > FLAT:
             black, white = float(low), float(high)
     gain = 2.0**look.exposure / (white - black)
-    return _Tone(tone.matrix * np.float32(gain), tone.offset - np.float32(black * gain))
+    return _Tone(tone.matrix * np.float32(gain), tone.offset - np.float32(black * gain), (headroom - black) * gain)
+
+
+def _base(rgb: NDArray[np.uint16], tone: _Tone) -> Base:
+    """Fit what local tone stands on to a sample of the picture."""
+    step = toning.step(*rgb.shape[1:])
+    middle = min(step // 2, *(side - 1 for side in rgb.shape[1:]))
+    return toning.base(_light(rgb[:, middle::step, middle::step], tone), step)
 
 
 def _veil(rgb: NDArray[np.uint16], tone: _Tone) -> _Veil:
@@ -227,18 +256,18 @@ def _veil(rgb: NDArray[np.uint16], tone: _Tone) -> _Veil:
     def measure(band: slice) -> None:
         encoded = _encode(_light(rgb[:, band], tone), 32)
         here = slice(band.start // BLOCK, -(-band.stop // BLOCK))
-        least[:, here] = 1 - _by_blocks(encoded, np.max)
-        mean[:, here] = _by_blocks(encoded, np.mean)
+        least[:, here] = 1 - blocks.by_blocks(encoded, BLOCK, np.max)
+        mean[:, here] = blocks.by_blocks(encoded, BLOCK, np.mean)
 
     _each_band(Window(0, 0, height, width), measure)
-    dark = _erode(least.min(axis=0)).ravel()
+    dark = blocks.erode(least.min(axis=0), PATCH // BLOCK // 2).ravel()
     count = max(1, int(dark.size * AIR_SHARE))
     brightest = dark >= np.partition(dark, -count)[-count]  # all that tie: which of them a sort puts last is chance
     air = 1 - mean.reshape(3, -1)[:, brightest].mean(axis=1).reshape(3, 1, 1)
     least /= np.maximum(air, FLAT)
-    transmission = 1 - np.float32(OMEGA) * _erode(least.min(axis=0))
+    transmission = 1 - np.float32(OMEGA) * blocks.erode(least.min(axis=0), PATCH // BLOCK // 2)
     grey = _grey(mean)
-    return _Veil(*_guided(grey, transmission), air)
+    return _Veil(*blocks.guided(grey, transmission, reach=RADIUS // BLOCK, smooth=SMOOTH), air)
 
 
 def _unveil(encoded: Array, veil: _Veil, band: slice) -> Array:
@@ -247,9 +276,9 @@ def _unveil(encoded: Array, veil: _Veil, band: slice) -> Array:
     1 - ((1 - encoded - air) / transmission + air), with the inversions cancelled.
     """
     rows, width = np.arange(band.start, band.stop), encoded.shape[2]
-    shown = _between(veil.slope, rows, width)
+    shown = blocks.between(veil.slope, rows, width, BLOCK)
     shown *= _grey(encoded)
-    shown += _between(veil.offset, rows, width)
+    shown += blocks.between(veil.offset, rows, width, BLOCK)
     np.maximum(shown, np.float32(LEAST_TRANSMISSION), out=shown)
     encoded -= 1 - veil.air
     encoded /= shown
@@ -259,58 +288,3 @@ def _unveil(encoded: Array, veil: _Veil, band: slice) -> Array:
 
 def _grey(encoded: Array) -> Array:
     return LUMA[0] * encoded[0] + LUMA[1] * encoded[1] + LUMA[2] * encoded[2]
-
-
-def _by_blocks(planes: Array, reduce: Callable[..., Array]) -> Array:
-    """Reduce every block to one number; blocks cut by the edge are filled up by repeating it."""
-    _, height, width = planes.shape
-    if height % BLOCK or width % BLOCK:
-        planes = np.pad(planes, ((0, 0), (0, -height % BLOCK), (0, -width % BLOCK)), "edge")
-    rows = reduce(planes.reshape(3, -1, BLOCK, planes.shape[2]), axis=2)
-    return reduce(np.stack([rows[:, :, start::BLOCK] for start in range(BLOCK)]), axis=0)
-
-
-def _erode(plane: Array) -> Array:
-    """Take the least of the blocks that a patch centred on each covers."""
-    reach = PATCH // BLOCK // 2
-    height, width = plane.shape
-    filled = np.pad(plane, reach, "edge")
-    rows = np.minimum.reduce([filled[start : start + height] for start in range(2 * reach + 1)])
-    return np.minimum.reduce([rows[:, start : start + width] for start in range(2 * reach + 1)])
-
-
-def _box(plane: Array) -> Array:
-    """Average over the window of the guided filter, cut at the picture's edge."""
-    reach = RADIUS // BLOCK
-    for axis in (0, 1):
-        places = np.arange(plane.shape[axis])
-        first, last = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(places))
-        sums = np.insert(np.cumsum(plane, axis, np.float64), 0, 0, axis)
-        means = (sums.take(last, axis) - sums.take(first, axis)) / np.expand_dims(last - first, 1 - axis)
-        plane = means.astype(np.float32)
-    return plane
-
-
-def _guided(grey: Array, plane: Array) -> tuple[Array, Array]:
-    """Fit plane = slope x grey + offset around every block (guided filter, He et al. 2010)."""
-    mean_grey, mean_plane = _box(grey), _box(plane)
-    slope = (_box(grey * plane) - mean_grey * mean_plane) / (_box(grey * grey) - mean_grey**2 + SMOOTH)
-    return _box(slope), _box(mean_plane - slope * mean_grey)
-
-
-def _between(blocks: Array, rows: NDArray[np.intp], width: int) -> Array:
-    """Interpolate block values, which lie at the block centres, at these rows and all columns."""
-    above, below, share = _neighbours(rows, len(blocks))
-    lines = blocks[above] * (1 - share)[:, None] + blocks[below] * share[:, None]
-    left, right, share = _neighbours(np.arange(width), blocks.shape[1])
-    values = lines.take(left, axis=1)
-    values *= 1 - share
-    values += lines.take(right, axis=1) * share
-    return values
-
-
-def _neighbours(places: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
-    """Find the two blocks whose centres enclose each place, and the share of the second."""
-    where = np.clip((places - BLOCK // 2) / BLOCK, 0, count - 1)
-    first = where.astype(np.intp)
-    return first, np.minimum(first + 1, count - 1), (where - first).astype(np.float32)

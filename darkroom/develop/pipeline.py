@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -29,6 +29,13 @@ LEAST_TILE = 64_000_000
 """Bytes a tile gets even where the picture then exceeds the limit: at 61 MP and 16 bits by 5 %."""
 CLIPPED = 0.05
 """Share of clipped sites above which the user is warned."""
+
+HEADROOMS = (1.0, 2.0, 4.0, 8.0)
+"""Times white that light may reach where highlights are not to be cut; the least is taken that cuts no more than SPENT,
+else the last. The network is then given light that many times darker, which costs it little: it was trained on dim
+scenes, too."""
+SPENT = 0.001
+"""Share of sites: what no headroom is spent on."""
 
 WhiteBalance = Literal["camera", "daylight", "auto"] | tuple[float, float, float]
 
@@ -78,7 +85,7 @@ class Developed:
     """(H, W, 3) sRGB, uint8, uint16 or float32, upright."""
     ratio: float
     clipped: float
-    """Share of sites that the ratio pushed past white."""
+    """Share of sites that the ratio pushed past what the picture holds: white, or where highlights end."""
     seconds: Seconds
     notes: tuple[str, ...]
     """One line each, worth telling the user."""
@@ -107,11 +114,13 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     started = time.perf_counter()
     gains, notes = _gains(frame, settings.white_balance)
     ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
-    clipped = amplifier.clipped(frame, gains, ratio)
+    look = settings.look if settings.look.highlights else replace(settings.look, highlights=_usual(settings.amp))
+    headroom = _headroom(frame, gains, ratio) if _kept(look, settings.bits, contract) else 1.0
+    clipped = amplifier.clipped(frame, gains, ratio / headroom)
     size = cfa.packed_size(frame, contract)
     rgb = tiles.run(
         partial(_blended, model, settings.denoise, partial(_plain, frame, gains, contract)),
-        partial(cfa.bright, frame, gains=gains, ratio=ratio, contract=contract),
+        partial(cfa.bright, frame, gains=gains, ratio=ratio / headroom, contract=contract),
         size=size,
         contract=contract,
         memory=_tile_memory(frame, settings, size[0] * size[1] * contract.scale**2),
@@ -123,8 +132,9 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
         matrix=frame.camera_to_srgb if contract.output == "camera" else np.eye(3, dtype=np.float32),
         window=frame.visible,
         orientation=frame.orientation,
-        look=settings.look,
+        look=look,
         bits=settings.bits,
+        headroom=headroom,
     )
     finished = time.perf_counter()
     notes += frame.notes
@@ -133,6 +143,25 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     if clipped > CLIPPED:
         notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
     return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
+
+
+def _usual(amp: Amp) -> Literal["clip", "roll"]:
+    """What becomes of highlights unless the user says: a ratio that was stated gives a colorimetric picture."""
+    return "roll" if amp.kind == "auto" else "clip"
+
+
+def _kept(look: Look, bits: int, contract: Contract) -> bool:
+    """Whether light beyond white is of use: to a look, or in a linear file; networks of output srgb finish it."""
+    return contract.output == "camera" and (look.highlights == "roll" or look.tone > 0 or bits == 32)
+
+
+def _headroom(frame: Frame, gains: Array, ratio: float) -> float:
+    """Times white that the picture's light reaches.
+
+    At most the ratio: below 1, saturated sites would show the sensor's own colour, which is magenta.
+    """
+    held = [headroom for headroom in HEADROOMS if headroom <= max(ratio, 1.0)]
+    return next((each for each in held if amplifier.clipped(frame, gains, ratio / each) <= SPENT), held[-1])
 
 
 def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:

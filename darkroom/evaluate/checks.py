@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from darkroom.decode import raw
 from darkroom.develop import pipeline
 from darkroom.develop.amplifier import Amp
+from darkroom.develop.finish import Look
 from darkroom.develop.model import Model
 from darkroom.develop.pipeline import Settings
 from darkroom.errors import SettingsError
 from darkroom.evaluate import baselines, metrics
 from darkroom.frame import Frame
+
+PLAIN = Look(highlights="clip")
+"""What is compared is the network, not how lights are shown."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ def still(paths: Sequence[Path], model: Model, amp: Amp) -> Still:
     if len(paths) < 3:
         raise SettingsError(f"{len(paths)} frames: too few to tell noise from scene; give three or more of one scene")
     frames = [raw.read(path) for path in paths]
-    plain = _developed(frames, model, Settings(amp=amp, bits=32, denoise=0.0))
-    clean = _developed(frames, model, Settings(amp=amp, bits=32))
+    plain = _developed(frames, model, Settings(amp=amp, look=PLAIN, bits=16, denoise=0.0))
+    clean = _developed(frames, model, Settings(amp=amp, look=PLAIN, bits=16))
     n = len(frames)
     total, variance, left = plain.sum(0), [], []
     for noisy, picture in zip(plain, clean, strict=True):
@@ -65,14 +69,14 @@ def _developed(frames: Sequence[Frame], model: Model, settings: Settings) -> NDA
     pictures = [pipeline.expose(frame, model, settings).picture for frame in frames]
     if len({picture.shape for picture in pictures}) > 1:
         raise SettingsError("frames of different sizes: are not of one scene; give those of one camera and mode")
-    return np.stack(pictures)
+    return np.stack(pictures).astype(np.float32) / np.float32(65535)
 
 
 def ordinary(path: Path, model: Model) -> tuple[float, float]:
     """Develop a well-exposed photo at ratio 1: SSIM to LibRaw's rendering, of the network and of a plain demosaic."""
     frame = replace(raw.read(path), orientation=1)
     reference = baselines.libraw(frame, 1.0)
-    settings = Settings(amp=Amp("number", 1.0), bits=32)
-    pictures = [pipeline.expose(frame, model, replace(settings, denoise=denoise)).picture for denoise in (1.0, 0.0)]
-    network, plain = (metrics.ssim(picture.astype(np.float32, copy=False), reference) for picture in pictures)
+    settings = Settings(amp=Amp("number", 1.0), bits=16)
+    pictures = [_developed([frame], model, replace(settings, denoise=denoise))[0] for denoise in (1.0, 0.0)]
+    network, plain = (metrics.ssim(picture, reference) for picture in pictures)
     return network, plain

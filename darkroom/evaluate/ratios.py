@@ -1,6 +1,6 @@
 """The automatic ratio against the true one, on the bench's dark raws.
 
-photos x cameras x ratios -> one Estimate each
+photos x cameras x ratios -> one Estimate each, of the photo as it is or lit by lamps
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ from darkroom.decode import raw
 from darkroom.develop import amplifier
 from darkroom.develop.amplifier import Amp
 from darkroom.evaluate import simulated
+from darkroom.evaluate.lit import Scene
 from darkroom.frame import CFA
 
 RATIOS = (50.0, 100.0, 200.0, 300.0)
@@ -30,6 +31,7 @@ class Estimate:
     ratio: float
     """The true one."""
     found: float
+    scene: Scene = "plain"
 
     @property
     def error(self) -> float:
@@ -50,9 +52,15 @@ class Summary:
 
 
 def estimates(
-    photos: Path, amp: Amp, *, ratios: Sequence[float] = RATIOS, cameras: Sequence[str] = CAMERAS, cfa: CFA = "bayer"
+    photos: Path,
+    amp: Amp,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    cameras: Sequence[str] = CAMERAS,
+    cfa: CFA = "bayer",
+    scene: Scene = "plain",
 ) -> Iterator[Estimate]:
-    """Let `amp` find the ratio of every photo, taken too dark by every camera at every ratio.
+    """Let `amp` find the ratio of every photo, lit as `scene` says and taken too dark by every camera at every ratio.
 
     Raises SettingsError as `simulated.plan` does.
     """
@@ -60,8 +68,8 @@ def estimates(
         path = Path(folder) / "dark.dng"
         for camera in cameras:
             for dark in simulated.plan(photos, ratios=ratios, cameras=[camera], cfa=cfa):
-                simulated.write(dark, simulated.read_photo(dark.photo), path)
-                yield Estimate(dark.photo.name, camera, dark.ratio, amplifier.ratio(raw.read(path), amp))
+                simulated.write(dark, simulated.read_photo(dark.photo), path, scene=scene)
+                yield Estimate(dark.photo.name, camera, dark.ratio, amplifier.ratio(raw.read(path), amp), scene)
 
 
 def summary(group: Sequence[Estimate]) -> Summary:

@@ -24,6 +24,7 @@ from darkroom.develop import cfa as cfas
 from darkroom.develop.curves import srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import BURST, Case
+from darkroom.evaluate.lit import Scene, lit
 from darkroom.frame import CFA, Frame
 from darkroom.sensor import noise, simulate
 from darkroom.write import dng
@@ -135,12 +136,13 @@ def read_photo(path: Path, crop: tuple[int, int] = CROP) -> NDArray[np.uint8]:
         ) from None
 
 
-def record(dark: Dark, photo: NDArray[np.uint8], shot: int = 0) -> NDArray[np.uint16]:
+def record(dark: Dark, photo: NDArray[np.uint8], shot: int = 0, *, scene: Scene = "plain") -> NDArray[np.uint16]:
     """Expose the sensor too short: (H, W, 3) photo -> (H, W) DN, black level included, at the phase of `dark`.
 
-    shot: which of a burst; each has noise of its own.
+    shot: which of a burst; each has noise of its own. scene: how the photo is lit.
     """
     light = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[photo]
+    light = lit(light, scene, np.random.default_rng((*dark.seed, 0)))
     camera = noise.camera(dark.camera)
     if dark.colour == "camera":
         light = simulate.from_srgb(light, camera)
@@ -152,12 +154,12 @@ def record(dark: Dark, photo: NDArray[np.uint8], shot: int = 0) -> NDArray[np.ui
     return np.maximum(recorded + np.float32(camera.black), 0).astype(np.uint16)
 
 
-def write(dark: Dark, photo: NDArray[np.uint8], path: Path, shot: int = 0) -> None:
+def write(dark: Dark, photo: NDArray[np.uint8], path: Path, shot: int = 0, *, scene: Scene = "plain") -> None:
     """Record the photo and write it as the DNG a camera of this kind would give."""
     camera = noise.camera(dark.camera)
     dng.write(
         path,
-        record(dark, photo, shot),
+        record(dark, photo, shot, scene=scene),
         cfa=dark.cfa,
         phase=dark.phase,
         black=camera.black,

@@ -34,7 +34,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 _FORMAT = 1
 """Raised whenever the same file would give another entry."""
-_LOOKS = {"stretched": finish.Look(stretch=True), "contrast": finish.Look(contrast=True)}
+_LOOKS = {"stretched": finish.Look(stretch=True), "contrast": finish.Look()}
 _UPRIGHT = 1
 """EXIF orientation: crops are taken as the sensor lies."""
 
@@ -195,7 +195,13 @@ def _looked(plain: NDArray[np.uint16], curve: Curve, look: Appearance) -> NDArra
     rgb = there[np.ascontiguousarray(plain.transpose(2, 0, 1))]
     window = Window(0, 0, height, width)
     looked = finish.render(
-        rgb, matrix=np.eye(3, dtype=np.float32), window=window, orientation=_UPRIGHT, look=_LOOKS[look], bits=16
+        rgb,
+        matrix=np.eye(3, dtype=np.float32),
+        window=window,
+        orientation=_UPRIGHT,
+        look=_LOOKS[look],
+        bits=16,
+        dehaze=look == "contrast",
     )
     return back[looked]
 

@@ -1,4 +1,4 @@
-"""Picture -> PNG, TIFF or JPEG file with its EXIF and the sRGB profile; whole, or not there at all.
+"""Picture -> PNG, TIFF or JPEG file with its EXIF and colour profile; whole, or not there at all.
 
 (H, W, 3) uint8, uint16 or float32, sRGB-encoded (0..1 as 0..255, 0..65535 or 0..1) -> a .png, .tif or .jpg file.
 
@@ -212,7 +212,7 @@ def _tiff(file: BinaryIO, picture: Picture, exif: bytes) -> None:
         279: field(LONG, picture.nbytes),
         284: field(SHORT, 1),  # PlanarConfiguration: RGBRGB
         339: field(SHORT, 3 * [3 if picture.dtype == np.float32 else 1]),  # SampleFormat: float, or unsigned
-        34675: Field(UNDEFINED, SRGB_PROFILE),
+        34675: Field(UNDEFINED, LINEAR_PROFILE if picture.dtype == np.float32 else SRGB_PROFILE),
     }
     place = len(block) + picture.nbytes + len(spare)
     file.write(block[:4] + struct.pack("<I", place) + block[8:])
@@ -260,11 +260,10 @@ _CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 """sRGB to light: (b v + c)^a from e on, d v below."""
 
 
-def _profile() -> bytes:
-    """Make the ICC profile."""
-    curve = b"para" + struct.pack(">IHH5i", 0, 3, 0, *(round(number * 65536) for number in _CURVE))
+def _profile(name: str, curve: bytes) -> bytes:
+    """Make the ICC profile of these primaries under a curve."""
     fields = {
-        b"desc": _icc_text("sRGB"),
+        b"desc": _icc_text(name),
         b"cprt": _icc_text("No copyright, use freely"),
         b"wtpt": _icc_numbers(b"XYZ ", _D50),
         b"chad": _icc_numbers(b"sf32", _D65_TO_D50),
@@ -301,5 +300,7 @@ def _icc_numbers(kind: bytes, numbers: tuple[int, ...]) -> bytes:
     return kind + struct.pack(f">I{len(numbers)}i", 0, *numbers)
 
 
-SRGB_PROFILE = _profile()
-"""The ICC profile in every picture."""
+SRGB_PROFILE = _profile("sRGB", b"para" + struct.pack(">IHH5i", 0, 3, 0, *(round(number * 65536) for number in _CURVE)))
+"""The ICC profile in every picture of integers."""
+LINEAR_PROFILE = _profile("sRGB, linear", b"curv" + struct.pack(">II", 0, 0))
+"""That of float pictures: the same primaries, and an empty curve, which is none."""

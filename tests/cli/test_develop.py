@@ -86,7 +86,8 @@ def test_tiff_has_16_bits_and_png_8_unless_told(develop, photo):
         ("--wb", "auto"),
         ("--exposure", "-1"),
         ("--stretch",),
-        ("--contrast",),
+        ("--contrast", "1"),
+        ("--tone", "1"),
         ("--denoise", "0.5"),
     ],
 )

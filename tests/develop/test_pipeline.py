@@ -16,7 +16,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import darkroom
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, model, pipeline, tiles
+from darkroom.develop import amplifier, cfa, curves, model, pipeline, tiles
 from darkroom.develop.contract import KEY, PLANES, Contract
 from darkroom.develop.finish import Look
 from darkroom.errors import SettingsError
@@ -81,7 +81,8 @@ def test_the_four_phases_give_one_picture(networks, write_dng):
         {"denoise": 0.3},
         {"look": Look(exposure=1.0)},
         {"look": Look(stretch=True)},
-        {"look": Look(contrast=True)},
+        {"look": Look(contrast=1.0)},
+        {"look": Look(tone=1.0)},
     ],
 )
 def test_every_setting_changes_the_picture(networks, frame, change):
@@ -225,8 +226,8 @@ def test_without_denoising_every_kind_of_network_gives_the_plain_picture(coloure
     if layout != "srgb":
         promise = replace(promise, input=kinds[0], output=kinds[1])
     picture = pipeline.expose(
-        frame, write_convolution(tmp_path / "n.onnx", promise), replace(PLAIN, denoise=0.0, bits=32)
-    ).picture
+        frame, write_convolution(tmp_path / "n.onnx", promise), replace(PLAIN, denoise=0.0, bits=16)
+    ).picture / np.float32(65535)
     light = (frame.mosaic - np.float32(512)) / (16383 - 512) * 20 * frame.white_balance[colours((133, 175), kind)]
     light = np.pad(light, ((0, 5), (0, 5)))  # to whole cells of either kind
     plain = cfa.developed(np.minimum(light, 1), kind, MATRIX).transpose(1, 2, 0)
@@ -241,9 +242,57 @@ def test_a_picture_network_serves_every_sensor_and_its_colours_are_final(coloure
     same[range(3), range(3), 1, 1] = 1
     network = write_convolution(tmp_path / "n.onnx", promise, same)
     for frame in coloured.values():
-        picture = pipeline.expose(frame, network, replace(PLAIN, bits=32)).picture
+        picture = pipeline.expose(frame, network, replace(PLAIN, bits=16)).picture / 65535
         seen = cfa.bright(frame, slice(0, 133), slice(0, 175), gains=frame.white_balance, ratio=20, contract=promise)
         assert np.abs(picture - seen.transpose(1, 2, 0)).max() < 1e-4
+
+
+def lamp(frame: Frame) -> Frame:
+    """The same scene with an orange lamp, at a ratio of 20 six times as bright as white."""
+    mosaic = frame.mosaic.copy()
+    for row, column, light in ((0, 0, 6.0), (0, 1, 2.4), (1, 0, 2.4), (1, 1, 0.6)):
+        mosaic[40 + row : 60 : 2, 40 + column : 60 : 2] = 512 + light / 20 * (16383 - 512)
+    return replace(frame, mosaic=mosaic, white_balance=np.ones(3, np.float32))
+
+
+def test_highlights_are_cut_for_a_stated_ratio_and_bent_for_auto(networks, frame, monkeypatch):
+    monkeypatch.setattr(amplifier, "ratio", lambda *_: 20.0)
+    auto, network = replace(PLAIN, amp=amplifier.parse("auto"), bits=16, denoise=0.0), networks["bayer"]
+    lit = lamp(frame)
+    cut = pipeline.expose(lit, network, replace(PLAIN, bits=16, denoise=0.0))
+    bent = pipeline.expose(lit, network, auto)
+    assert (cut.picture[44:56, 44:56, :2] == 65535).all() and cut.clipped > 0.01
+    red, green, blue = bent.picture[44:56, 44:56].mean(axis=(0, 1)) / 65535
+    assert 0.9 < red <= 1 and 0.5 < green < 0.8 and 0.1 < blue < 0.45
+    assert bent.clipped < cut.clipped and bent.ratio == cut.ratio
+    clip = pipeline.expose(lit, network, replace(auto, look=Look(highlights="clip")))
+    assert np.array_equal(clip.picture, cut.picture)
+    calm = replace(frame, mosaic=np.minimum(frame.mosaic, 600))
+    assert np.array_equal(
+        pipeline.expose(calm, network, auto).picture,
+        pipeline.expose(calm, network, replace(auto, look=Look(highlights="clip"))).picture,
+    ), "what clips nothing is left as it is"
+
+
+def test_headroom_never_shows_the_colour_of_saturated_sites(networks, frame):
+    saturated = replace(frame, mosaic=frame.mosaic.copy(), white_balance=np.array([2, 1, 1.5], np.float32))
+    saturated.mosaic[40:60, 40:60] = 16383
+    for amp in ("1", "3", "20"):
+        settings = replace(PLAIN, amp=amplifier.parse(amp), look=Look(highlights="roll"), bits=16, denoise=0.0)
+        lamp = pipeline.expose(saturated, networks["bayer"], settings).picture[44:56, 44:56]
+        assert np.ptp(lamp.mean(axis=(0, 1))) < 700
+
+
+def test_32_bits_are_linear_light_beyond_white(networks, frame):
+    lit = lamp(frame)
+    settings = replace(PLAIN, bits=32, denoise=0.0)
+    picture = pipeline.expose(lit, networks["bayer"], settings).picture
+    assert picture.dtype == np.float32
+    assert picture[44:56, 44:56].mean(axis=(0, 1)) == pytest.approx([6, 2.4, 0.6], rel=0.1)
+    usual = pipeline.expose(lit, networks["bayer"], replace(settings, bits=16)).picture / 65535
+    dim = (picture.max(axis=2) < 0.9) & (picture.min(axis=2) > 0.01)
+    dim[36:64, 36:64] = False  # at the lamp's rim the plain demosaic mixes light that 16 bits have cut
+    assert np.abs(curves.linear_to_srgb(picture) - usual)[dim].max() < 0.01
 
 
 def test_a_network_for_another_sensor_is_refused(networks, frame):

@@ -31,7 +31,7 @@ def still_with(monkeypatch, frames, network: Model, change) -> checks.Still:
     real = checks._developed
 
     def developed(read, model, settings):
-        plain = real(read, model, Settings(amp=settings.amp, bits=32, denoise=0.0))
+        plain = real(read, model, Settings(amp=settings.amp, bits=16, denoise=0.0))
         return plain if settings.denoise == 0 else change(plain)
 
     monkeypatch.setattr(checks, "_developed", developed)

@@ -129,6 +129,17 @@ def test_every_format_carries_the_srgb_profile(tmp_path, suffix):
         assert found.info["icc_profile"] == image.SRGB_PROFILE
 
 
+def test_float_pictures_carry_a_linear_profile(tmp_path):
+    path = tmp_path / "photo.tif"
+    image.write(np.zeros((4, 4, 3), np.float32), path, exif=b"", overwrite=False)
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].tags["InterColorProfile"].value == image.LINEAR_PROFILE
+    linear, srgb = (ImageCms.ImageCmsProfile(io.BytesIO(data)) for data in (image.LINEAR_PROFILE, image.SRGB_PROFILE))
+    half = Image.new("RGB", (1, 1), (55, 55, 55))  # 0.2158 of light
+    shown = ImageCms.profileToProfile(half, linear, srgb).getpixel((0, 0))
+    assert all(abs(value - 128) <= 1 for value in shown)
+
+
 def test_the_profile_is_srgb(tmp_path):
     profile = ImageCms.ImageCmsProfile(io.BytesIO(image.SRGB_PROFILE))
     values = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))

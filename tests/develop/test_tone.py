@@ -1,0 +1,99 @@
+"""Highlights, local tone and local contrast: brightness moves, colours and black stay."""
+
+import numpy as np
+import pytest
+
+from darkroom.develop import finish, tone
+from darkroom.develop.curves import linear_to_srgb
+from darkroom.develop.finish import Look
+from darkroom.frame import Window
+
+NEUTRAL = np.eye(3, dtype=np.float32)
+
+
+def render(light, look, *, bits=32, headroom=1.0):
+    """Finish linear light (H, W, 3), up to `headroom`."""
+    rgb = np.rint(65535 * linear_to_srgb(np.clip(light / headroom, 0, 1))).astype(np.uint16).transpose(2, 0, 1)
+    window = Window(0, 0, *rgb.shape[1:])
+    return finish.render(
+        rgb, matrix=NEUTRAL, window=window, orientation=1, look=look, bits=bits, headroom=headroom
+    ).astype(np.float64)
+
+
+def night(shape=(240, 360)):
+    """A dark street, 0.01 to 0.03, beside a lit wall of 0.5 to 0.9; both with texture, both coloured."""
+    rng = np.random.default_rng(0)
+    texture = np.kron(rng.uniform(0.7, 1.3, (shape[0] // 6, shape[1] // 6)), np.ones((6, 6)))
+    grey = np.where(np.arange(shape[1]) < shape[1] // 2, 0.015, 0.6)[None] * texture
+    return grey[..., None] * np.array([1.2, 1.0, 0.7])
+
+
+def test_the_shoulder_leaves_what_is_below_its_knee_and_ends_at_white():
+    light = np.linspace(0, 8, 4001, dtype=np.float32)
+    bent = np.stack([light] * 3)[:, None].copy()
+    tone.roll(bent, 8.0)
+    bent = bent[0, 0]
+    below = light <= tone.KNEE
+    assert bent[below] == pytest.approx(light[below], abs=1e-6)
+    assert bent[-1] == pytest.approx(1) and (np.diff(bent) > 0).all()
+    slopes = np.diff(bent) / np.diff(light)
+    assert np.abs(np.diff(slopes)).max() < 0.02, "no corner at the knee"
+
+
+def test_a_lamp_keeps_its_colour_under_the_shoulder():
+    lamp = np.full((8, 8, 3), [6.0, 3.0, 0.6])
+    cut, bent = (render(lamp, Look(highlights=how), headroom=8, bits=16)[0, 0] / 65535 for how in ("clip", "roll"))
+    assert cut[:2].tolist() == [1, 1]
+    light = np.where(bent <= 0.04045, bent / 12.92, ((bent + 0.055) / 1.055) ** 2.4)
+    assert light[1] / light[0] == pytest.approx(0.5, rel=0.01) and light[2] / light[0] == pytest.approx(0.1, rel=0.01)
+    assert 0.9 < light[0] < 1
+
+
+def test_without_light_beyond_white_the_shoulder_changes_nothing():
+    light = np.random.default_rng(0).uniform(0, 1, (30, 40, 3))
+    assert np.array_equal(render(light, Look(highlights="roll"), bits=8), render(light, Look(), bits=8))
+
+
+def test_tone_lifts_shadows_and_lowers_lights():
+    street, wall = np.s_[40:-40, 40:140], np.s_[40:-40, 220:320]
+    plain = render(night(), Look())
+    lifts = []
+    for strength in (0.5, 1.0):
+        toned = render(night(), Look(tone=strength))
+        lifts.append(toned[street].mean() / plain[street].mean())
+        assert toned[wall].mean() < 0.95 * plain[wall].mean()
+        assert toned[wall].std() / toned[wall].mean() == pytest.approx(plain[wall].std() / plain[wall].mean(), rel=0.15)
+    assert 1.3 < lifts[0] < lifts[1] < 2 ** (tone.MOST + 0.01)
+
+
+def test_contrast_strengthens_detail_and_leaves_the_level():
+    wall = np.s_[40:-40, 220:320]
+    plain, some, much = (render(night(), Look(contrast=strength))[wall] for strength in (0, 0.5, 1.0))
+    assert 1.2 * plain.std() < some.std() < much.std()
+    assert much.mean() == pytest.approx(plain.mean(), rel=0.1)
+
+
+@pytest.mark.parametrize("look", [Look(contrast=1.0), Look(tone=1.0), Look(contrast=1.0, tone=1.0)])
+def test_black_stays_black_and_a_dark_sky_stays_grey(look):
+    """A sky at a few thousandths of white with blotches of colour, as at a ratio of 300."""
+    rng = np.random.default_rng(1)
+    blotches = np.kron(rng.normal(0, 0.0005, (30, 45, 3)), np.ones((8, 8, 1)))
+    sky = np.maximum(0.002 + blotches, 0)
+    sky[100:140, 100:140] = 0
+    sky[:60] = 0.3
+    plain, shown = (render(sky, each, bits=16)[70:] / 65535 for each in (Look(), look))
+    assert (shown[40:60, 110:130] == 0).all()
+    assert shown.mean() < 1.35 * plain.mean()
+    assert np.ptp(shown, axis=2).mean() < 1.35 * np.ptp(plain, axis=2).mean()
+
+
+@pytest.mark.parametrize("look", [Look(contrast=1.0), Look(tone=1.0)])
+def test_tones_keep_hue_and_saturation(look):
+    plain, shown = render(night(), Look()), render(night(), look)
+    assert shown / shown.sum(axis=2, keepdims=True) == pytest.approx(plain / plain.sum(axis=2, keepdims=True), abs=1e-3)
+
+
+def test_brighter_stays_brighter_on_a_ramp():
+    ramp = np.repeat(2.0 ** np.linspace(-10, 0, 720)[None, :, None], 240, 0).repeat(3, 2)
+    shown = render(ramp, Look(tone=1.0))[120, :, 0]
+    assert (np.diff(shown) > 0).mean() > 0.99
