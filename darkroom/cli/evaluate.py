@@ -1,25 +1,22 @@
 """`darkroom evaluate`: networks and baselines -> how near their pictures of dark raws come to what is known of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import cropsheet, grids, metering, options
+from darkroom.cli import cropsheet, grids, metering, options, scoring
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
     from darkroom.evaluate.case import Case
     from darkroom.evaluate.cost import Cost
-    from darkroom.evaluate.peers import Noise, Peer
-    from darkroom.evaluate.score import Score, Setting
+    from darkroom.evaluate.score import Score
     from darkroom.evaluate.sheet import Crops
-    from darkroom.evaluate.systems import Made, Network, Plan
-
-CROP = "1024x1536"
+    from darkroom.evaluate.systems import Made, Plan
 
 
 def evaluate(
@@ -79,7 +76,8 @@ def evaluate(
         bool, typer.Option("--cross", help="Every photo by every camera, in the camera's colours; cameras across.")
     ] = False,
     crop: Annotated[
-        str | None, typer.Option(metavar="HxW", help=f"Centre of each clean photo that is used. [default: {CROP}]")
+        str | None,
+        typer.Option(metavar="HxW", help=f"Centre of each clean photo that is used. [default: {scoring.CROP}]"),
     ] = None,
     centre: Annotated[
         int | None,
@@ -121,6 +119,17 @@ def evaluate(
     cost: Annotated[
         bool, typer.Option("--cost", help="Measure milliseconds, megabytes and GMAC of a frame of SID's size.")
     ] = False,
+    domain: Annotated[
+        Literal["srgb", "raw"],
+        typer.Option(help="What is compared: finished pictures, or packed planes of the mosaic, as ELD and AIM do."),
+    ] = "srgb",
+    align: Annotated[
+        Literal["gain", "channels"] | None,
+        typer.Option(
+            help="Fit the brightness to the reference's first, by least squares: one factor, or a factor and an offset "
+            "for each channel. [default: as it is]"
+        ),
+    ] = None,
     merge: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Add the scores of an earlier run's --json.", show_default=False),
@@ -178,10 +187,8 @@ def evaluate(
         if fit:
             metering.fit(amplifier, fit)
         else:
-            lights = _words(scenes)
-            metering.ratios(
-                amplifier, amp or "auto", _numbers("--ratios", ratios), _words(cameras), cfa or "bayer", lights
-            )
+            at, by, lights = scoring.numbers("--ratios", ratios), scoring.words(cameras), scoring.words(scenes)
+            metering.ratios(amplifier, amp or "auto", at, by, cfa or "bayer", lights)
         return
     _alone("--amplifier", amplifier, {"scenes": scenes, "fit": fit})
     if simulate and pairs:
@@ -196,31 +203,43 @@ def evaluate(
     _alone("--pairs", pairs, {"convention": convention, "cache": cache})
     _alone("--sheet", crops, {"places": places})
     _alone("--peer", peer, {"normalisation": normalisation, "noise": noise})
-    from darkroom.evaluate import report, sheet
+    from darkroom.evaluate import rawdomain, report, sheet
     from darkroom.evaluate.measure import Measures
     from darkroom.evaluate.score import Setting
 
     merged = [score for path in merge or [] for score in report.read(path)]
     scores: list[Score] = []
-    runs: Iterable[_Run] = []
+    runs: Iterable[scoring.Run] = []
     costs: dict[str, Cost] = {}
     if simulate or pairs:
-        others = _peers(peer or [], normalisation, noise)
-        beside = _words(baselines or ("libraw" if crops else ""))
-        plan = _plan(models or [], others, device, beside, _words(oracle), bm3d_sigma, amp)
+        others = scoring.peers(peer or [], normalisation, noise)
+        beside = scoring.words(baselines or ("libraw" if crops else ""))
+        plan = scoring.plan(models or [], others, device, beside, scoring.words(oracle), bm3d_sigma, amp)
         if crops:
             if not simulate:
                 raise SettingsError("--sheet: is for --simulate; leave it out")
-            at, by = _numbers("--ratios", ratios), _words(cameras)
+            at, by = scoring.numbers("--ratios", ratios), scoring.words(cameras)
             where = _new_folder(crops)
             print(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
             return
-        setting = Setting(centre=centre, measures=Measures(_words(metrics), lpips_weights=lpips_weights))
+        measures = Measures(scoring.words(metrics), lpips_weights=lpips_weights, align=align)
+        setting = Setting(centre=centre, measures=measures, domain=domain)
+        if domain == "raw":
+            rawdomain.check(plan, measures)
+            _unseen("--domain raw", {"html": html, "output": output, "centre": centre})
         if pairs:
-            runs = [_real(pairs, convention or "folder", plan, setting, cache)]
+            runs = [scoring.real(pairs, convention or "folder", plan, setting, cache)]
         elif simulate:
-            bench = _Bench(simulate, _numbers("--ratios", ratios), _words(cameras), cfa, colour, cross, _crop(crop))
-            runs = _simulated(bench, plan, setting)
+            bench = scoring.Bench(
+                simulate,
+                scoring.numbers("--ratios", ratios),
+                scoring.words(cameras),
+                cfa,
+                colour,
+                cross,
+                scoring.crop(crop),
+            )
+            runs = scoring.simulated(bench, plan, setting)
     folder = _new_folder(output) if output else None
     with TemporaryDirectory(prefix="darkroom-crops-") as place:
         middles = sheet.Crops(Path(place))
@@ -239,104 +258,13 @@ def evaluate(
     grids.show([grid for table in tables for grid in report.grids(table)], notes, to_stderr=as_json)
 
 
-@dataclass(frozen=True)
-class _Bench:
-    """What the options say of the simulated bench."""
-
-    photos: Path
-    ratios: tuple[float, ...]
-    cameras: tuple[str, ...]
-    cfa: Literal["bayer", "xtrans"] | None
-    colour: Literal["identity", "camera"] | None
-    cross: bool
-    crop: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Cases that are scored alike."""
-
-    cases: "Iterator[Case]"
-    count: int
-    plan: "Plan"
-    setting: "Setting"
-    place: str = ""
-    """Folder within that of the pictures."""
-
-
-def _plan(
-    models: list[str],
-    peers: "tuple[dict[str, Peer], Noise | None]",
-    device: str,
-    baselines: tuple[str, ...],
-    oracles: tuple[str, ...],
-    sigma: float | None,
-    amp: str | None,
-) -> "Plan":
-    from darkroom.develop import amplifier
-    from darkroom.evaluate.systems import Plan, network
-
-    wanted = None if amp is None else amplifier.parse(amp)
-    loaded = {name: network(each) for name, each in options.networks(models, device).items()}
-    if twice := sorted(peers[0].keys() & loaded.keys()):
-        raise SettingsError(f"--peer: {twice[0]} is also the name of a network; rename one file")
-    return Plan(loaded, baselines, oracles, sigma=sigma, amp=wanted, peers=peers[0], noise=peers[1])
-
-
-def _simulated(bench: _Bench, plan: "Plan", setting: "Setting") -> "Iterator[_Run]":
-    """Plan the bench for each CFA that a network is for, with the networks for it; each camera alone for a cross."""
-    from darkroom.evaluate import simulated
-
-    if bench.cross and bench.colour == "identity":
-        raise SettingsError("--cross: compares cameras by their colours, too; leave --colour identity out")
-    colour = bench.colour or ("camera" if bench.cross else "identity")
-    cameras = bench.cameras or simulated.CAMERAS
-    if bench.cross:
-        plan = replace(plan, networks={_trained(name, each): each for name, each in plan.networks.items()})
-    found = [each.model.contract.cfa for each in plan.networks.values()]
-    kinds = (bench.cfa,) if bench.cfa else tuple(dict.fromkeys(kind for kind in found if kind)) or ("bayer",)
-    again = "grain" in setting.measures.extras
-    for kind in kinds:
-        fitting = {name: each for name, each in plan.networks.items() if each.model.contract.cfa in ("", kind)}
-        for those in [(camera,) for camera in cameras] if bench.cross else [cameras]:
-            darks = simulated.plan(
-                bench.photos, ratios=bench.ratios or simulated.RATIOS, cameras=those, cfa=kind, colour=colour
-            )
-            yield _Run(
-                cases=(
-                    simulated.case(dark, bench.crop, burst="burst" in plan.baselines, again=again) for dark in darks
-                ),
-                count=len(darks),
-                plan=replace(plan, networks=plan.networks if bench.cfa else fitting),
-                setting=replace(setting, data=simulated.data(colour), window=f"{bench.crop[0]}x{bench.crop[1]}"),
-                place=those[0] if bench.cross else "",
-            )
-
-
-def _trained(name: str, network: "Network") -> str:
-    """Say beside a network's name what it was trained for."""
-    return f"{name} (of {network.camera}, output {network.model.contract.output})"
-
-
-def _real(source: Path, name: str, plan: "Plan", setting: "Setting", cache: Path | None) -> _Run:
-    """Find the real pairs that count."""
-    from darkroom.evaluate import real
-    from darkroom.train.cache import Cache
-
-    if name not in real.CONVENTIONS:
-        raise SettingsError(f"--convention {name}: no such convention; known are {', '.join(real.CONVENTIONS)}")
-    convention, store = real.CONVENTIONS[name], Cache(cache or options.cache_folder())
-    with grids.bar("decoding") as tell:
-        shots = real.plan(source, convention, store, burst="burst" in plan.baselines, on_pair=tell)
-    measures = replace(setting.measures, eight_bit=convention.eight_bit)
-    setting = replace(setting, data=real.data(source, convention), measures=measures)
-    return _Run(real.cases(shots, convention, store), len(shots), plan, setting)
-
-
-def _scored(run: _Run, crops: "Crops | None", pictures: Path | None) -> "Iterator[Score]":
+def _scored(run: scoring.Run, crops: "Crops | None", pictures: Path | None) -> "Iterator[Score]":
     """Score a run, keeping what is to be kept."""
-    from darkroom.evaluate import score, sheet
+    from darkroom.evaluate import rawdomain, score, sheet
 
+    watched = grids.watched(run.cases, run.setting.data, run.count)
+    if run.setting.domain == "raw":
+        return rawdomain.scores(watched, run.plan, run.setting)
     folder = pictures / run.place if pictures else None
     if folder:
         folder.mkdir(exist_ok=True)
@@ -347,7 +275,7 @@ def _scored(run: _Run, crops: "Crops | None", pictures: Path | None) -> "Iterato
         if folder:
             sheet.save(folder, case, made)
 
-    return score.scores(grids.watched(run.cases, run.setting.data, run.count), run.plan, run.setting, keep)
+    return score.scores(watched, run.plan, run.setting, keep)
 
 
 def _costs(plan: "Plan", known: "dict[str, Cost]") -> "dict[str, Cost]":
@@ -361,14 +289,10 @@ def _priced(score: "Score", costs: "dict[str, Cost]") -> "Score":
     return replace(score, cost=costs.get(score.system, score.cost))
 
 
-def _peers(files: list[Path], normalisation: str | None, noise: str | None) -> "tuple[dict[str, Peer], Noise | None]":
-    """Open the raw-to-raw networks, under their files' names, and read what they are told of the noise."""
-    from darkroom.evaluate import peers
-
-    told = _numbers("--noise", noise)
-    if told and (len(told) != 2 or min(told) <= 0):
-        raise SettingsError(f"--noise {noise}: is no gain and read noise; give both in DN, such as 0.8,2.5")
-    return {file.stem: peers.load(file, normalisation) for file in files}, peers.Noise(*told) if told else None
+def _unseen(option: str, others: Mapping[str, object]) -> None:
+    """Refuse options for which there is no picture to show."""
+    if found := next((name for name, value in others.items() if value), None):
+        raise SettingsError(f"{option}: makes no pictures; leave --{found} out")
 
 
 def _alone(option: str, given: object, others: Mapping[str, object]) -> None:
@@ -389,21 +313,3 @@ def _new_folder(path: Path) -> Path:
             f"{path}: cannot be made ({(error.strerror or '').lower()}); choose another folder"
         ) from error
     return path
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in _words(text))
-    except ValueError:
-        raise SettingsError(f"{option} {text}: are no numbers; give some such as 100,250,300") from None
-
-
-def _crop(text: str | None) -> tuple[int, int]:
-    height, _, width = (text or CROP).lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= 32):
-        raise SettingsError(f"--crop {text}: is no size; give height x width in pixels, 32 at least, such as {CROP}")
-    return int(height), int(width)

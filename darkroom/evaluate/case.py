@@ -42,8 +42,19 @@ class Case:
     """This frame and as many more as make BURST, of the same scene and exposure; empty where nobody asked."""
     read: float = 0.0
     """sd of the noise without light, DN; 0 where it is not known."""
+    light: NDArray[np.float32] | None = None
+    """(H, W) the reference's light at the sites of the visible window; None where nobody asked."""
     again: Frame | None = None
     """The same scene and exposure under another draw of the noise; None where nobody asked, or nobody can draw."""
+
+
+def light(frame: Frame) -> NDArray[np.float32]:
+    """The light at each site of the visible window: (H, W), 0 black and 1 white, noise below black negative."""
+    height, width = frame.mosaic.shape
+    black = np.tile(frame.black, (-(-height // len(frame.black)), -(-width // len(frame.black))))[:height, :width]
+    seen = frame.visible
+    window = np.s_[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
+    return ((frame.mosaic - black) / (np.float32(frame.white) - black)).astype(np.float32)[window]
 
 
 def encoded(picture: Picture, curve: Curve, wanted: Curve) -> Picture:

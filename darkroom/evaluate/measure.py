@@ -38,6 +38,8 @@ class Measures:
     eight_bit: bool = False
     """Pictures are rounded to 8 bits first, as those that published numbers did."""
     lpips_weights: Path | None = None
+    align: metrics.Align | None = None
+    """How pictures are brought to the reference's brightness first; None: they are taken as they are."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for an unknown measure, or for LPIPS without weights."""
@@ -80,6 +82,9 @@ def measure(picture: Picture, reference: Picture, wanted: Measures, again: Pictu
 
     again: the same scene, developed from another draw of the noise.
     """
+    if wanted.align:
+        picture = metrics.aligned(picture, reference, wanted.align)
+        again = None if again is None else metrics.aligned(again, reference, wanted.align)
     psnr, ssim = (metrics.psnr8, metrics.ssim8) if wanted.eight_bit else (metrics.psnr, metrics.ssim)
     if wanted.eight_bit:
         picture, reference = (as_authors(each).astype(np.float32) / np.float32(255) for each in (picture, reference))
@@ -103,6 +108,11 @@ def measure(picture: Picture, reference: Picture, wanted: Measures, again: Pictu
         if "grain" in extras and again is not None
         else None,
     )
+
+
+def called(data: str, wanted: Measures) -> str:
+    """Name data by what was done to its pictures, too: what was aligned is not averaged with what was not."""
+    return f"{data}, aligned by {wanted.align}" if wanted.align else data
 
 
 def settings(eight_bit: bool) -> str:

@@ -15,6 +15,7 @@ does to an RGB picture, which is where the scores of SID's and RED's authors com
 from collections.abc import Callable
 from math import inf, log10, nan
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ EDGE, EDGE_REACH = 0.1, 6
 coloured grain is seen."""
 GRAIN_SIGMA = 2.0
 """Pixels: what is much wider than that is no grain, but a blotch or a cast."""
+Align = Literal["gain", "channels"]
 GAMMAS = tuple(round(0.7 + 0.03 * i, 2) for i in range(21))
 """Brightnesses of the reference that GT-GC accepts: 0.7 to 1.3 (RED, section 4.3)."""
 
@@ -49,6 +51,24 @@ def psnr(picture: Array, photo: Array) -> float:
     """Peak signal to noise ratio in dB over all samples of all channels; infinite where the two are equal."""
     error = np.mean(np.square(picture - photo, dtype=np.float64))
     return -10 * log10(error) if error else inf
+
+
+def aligned(picture: Array, reference: Array, how: Align) -> Array:
+    """Bring the brightness of a picture to the reference's by least squares.
+
+    gain: one factor, over the samples where the reference is not saturated, as ELD's authors do (Wei et al. 2020).
+    channels: a factor and an offset for each channel, for systems whose colours drift.
+    """
+    if how == "gain":
+        open_ = reference < 1
+        x, y = picture[open_].astype(np.float64), reference[open_].astype(np.float64)
+        return picture * np.float32(x @ y / (x @ x) if x.any() else 1)
+    fitted = np.empty_like(picture)
+    for channel in range(picture.shape[2]):
+        x, y = (each[..., channel].ravel().astype(np.float64) for each in (picture, reference))
+        slope = np.cov(x, y)[0, 1] / x.var(ddof=1) if x.any() and x.var() else 0.0
+        fitted[..., channel] = picture[..., channel] * np.float32(slope) + np.float32(y.mean() - slope * x.mean())
+    return np.clip(fitted, 0, 1)
 
 
 def ssim(picture: Array, photo: Array) -> float:

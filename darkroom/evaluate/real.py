@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from darkroom.decode.raw import Curve
 from darkroom.errors import SettingsError
-from darkroom.evaluate.case import BURST, Case
+from darkroom.evaluate.case import BURST, Case, light
 from darkroom.frame import Frame
 from darkroom.train import pairs
 from darkroom.train.cache import Cache
@@ -100,10 +101,13 @@ def plan(
     return shots
 
 
-def cases(shots: Sequence[Shot], convention: Convention, cache: Cache) -> Iterator[Case]:
-    """Open the pairs, one after the other."""
+def cases(
+    shots: Sequence[Shot], convention: Convention, cache: Cache, *, domain: Literal["srgb", "raw"] = "srgb"
+) -> Iterator[Case]:
+    """Open the pairs, one after the other; for the raw domain with the reference's light."""
     for shot in shots:
         pair, frame = shot.pair, _open(shot.pair.short, cache)
+        reference = _open(pair.reference, cache)
         rendering = cache.rendering(pair.reference, kind="srgb", curve=convention.curve)
         yield Case(
             photo=pair.short.name,
@@ -113,7 +117,8 @@ def cases(shots: Sequence[Shot], convention: Convention, cache: Cache) -> Iterat
             ratio=pair.ratio,
             camera=frame.camera,
             gain=0.0,
-            white_balance=cache.frame(pair.reference).white_balance,
+            white_balance=reference.white_balance,
+            light=light(reference) if domain == "raw" else None,
             burst=tuple(_open(path, cache) for path in shot.burst),
         )
 
@@ -125,7 +130,8 @@ def data(source: Path, convention: Convention) -> str:
 
 def eight_bit(data: str) -> bool:
     """Tell how scores of this data were measured."""
-    return data in CONVENTIONS and CONVENTIONS[data].eight_bit
+    name, *more = data.split(", ")
+    return name in CONVENTIONS and CONVENTIONS[name].eight_bit and "raw planes" not in more
 
 
 def _open(path: Path, cache: Cache) -> Frame:

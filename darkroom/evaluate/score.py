@@ -8,6 +8,7 @@ ratio unless told otherwise, unfinished, 16 bit.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -55,6 +56,8 @@ class Setting:
     """Of the pictures as they are."""
     centre: int | None = None
     """Pixels along a side of the middle on which everything is scored once more."""
+    domain: Literal["srgb", "raw"] = "srgb"
+    """raw: mosaics are scored, as in rawdomain.py."""
     measures: Measures = Measures()
 
 

@@ -141,17 +141,22 @@ def record(dark: Dark, photo: NDArray[np.uint8], shot: int = 0, *, scene: Scene 
 
     shot: which of a burst; each has noise of its own. scene: how the photo is lit.
     """
+    camera = noise.camera(dark.camera)
+    sensor = noise.central(camera, dark.gain, dark.shape)
+    light = sites(dark, photo, scene) / np.float32(dark.ratio)
+    recorded = noise.record(light, sensor, np.random.default_rng((*dark.seed, 1 + shot)))
+    return np.maximum(recorded + np.float32(camera.black), 0).astype(np.uint16)
+
+
+def sites(dark: Dark, photo: NDArray[np.uint8], scene: Scene = "plain") -> NDArray[np.float32]:
+    """The light that falls on each site where nothing is too dark: (H, W, 3) photo -> (H, W) in [0, 1]."""
     light = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[photo]
     light = lit(light, scene, np.random.default_rng((*dark.seed, 0)))
-    camera = noise.camera(dark.camera)
     if dark.colour == "camera":
-        light = simulate.from_srgb(light, camera)
+        light = simulate.from_srgb(light, noise.camera(dark.camera))
     light /= np.array(dark.white_balance, np.float32)
     top, left = dark.phase
-    mosaic = cfas.sample(np.pad(light, ((top, 0), (left, 0), (0, 0))), dark.cfa)[top:, left:]
-    sensor = noise.central(camera, dark.gain, dark.shape)
-    recorded = noise.record(mosaic / np.float32(dark.ratio), sensor, np.random.default_rng((*dark.seed, 1 + shot)))
-    return np.maximum(recorded + np.float32(camera.black), 0).astype(np.uint16)
+    return cfas.sample(np.pad(light, ((top, 0), (left, 0), (0, 0))), dark.cfa)[top:, left:]
 
 
 def write(dark: Dark, photo: NDArray[np.uint8], path: Path, shot: int = 0, *, scene: Scene = "plain") -> None:
@@ -191,6 +196,7 @@ def recorded(dark: Dark, photo: NDArray[np.uint8], *, burst: bool = False, again
         white_balance=frame.white_balance,
         burst=(frame, *(_frame(dark, photo, shot) for shot in range(1, BURST))) if burst else (),
         read=_read(dark),
+        light=sites(dark, photo),
         again=_frame(dark, photo, 1) if again else None,
     )
 

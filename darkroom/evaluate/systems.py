@@ -114,11 +114,11 @@ def develop(case: Case, plan: Plan) -> dict[str, Made]:
     for name, peer in plan.peers.items():
         made[name] = _by_peer(case, peer, plan)
     for name, each in plan.networks.items():
-        ratio = min(_ratio(case, plan.amp, each.model.contract.max_ratio), each.cap)
+        ratio = min(ratio_for(case, plan.amp, each.model.contract.max_ratio), each.cap)
         settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:.9g}"), bits=16)
         developed = pipeline.expose(case.frame, each.model, settings).picture
         picture = encoded(developed.astype(np.float32) / np.float32(65535), each.curve or case.curve, case.curve)
-        made[name] = Made(picture, _chosen(plan.amp, ratio))
+        made[name] = Made(picture, told_ratio(plan.amp, ratio))
     return made
 
 
@@ -146,30 +146,32 @@ def denoise(noisy: Made, reference: Picture, plan: Plan) -> Made:
 
 def _rendered(case: Case, frame: Frame, plan: Plan) -> Made:
     """Amplify and render by LibRaw, told of the reference what the oracles tell."""
-    ratio = _ratio(case, plan.amp, CEILING)
+    ratio = ratio_for(case, plan.amp, CEILING)
     if "white-balance" in plan.oracles and case.white_balance is not None:
         frame = replace(frame, white_balance=case.white_balance)
     picture = baselines.libraw(frame, ratio, case.curve)
     if "mean" in plan.oracles:
         picture = baselines.to_means(picture, case.reference)
-    return Made(picture, _chosen(plan.amp, ratio))
+    return Made(picture, told_ratio(plan.amp, ratio))
 
 
 def _by_peer(case: Case, peer: Peer, plan: Plan) -> Made:
     """Denoise the mosaic, with and without what lies below black, and render the better by LibRaw."""
-    ratio, noise = _ratio(case, plan.amp, CEILING), plan.noise or Noise(case.gain, case.read)
+    ratio, noise = ratio_for(case, plan.amp, CEILING), plan.noise or Noise(case.gain, case.read)
     tried = []
     for clip in (False, True):
         frame = peers.denoise(peer, case.frame, ratio, noise, clip=clip)
         picture = baselines.libraw(frame, ratio, case.curve)
         tried.append((metrics.psnr(picture, case.reference), Made(picture, "clipped" if clip else "unclipped")))
     best = max(tried, key=lambda each: each[0])[1]
-    return replace(best, chosen=", ".join(filter(None, (_chosen(plan.amp, ratio), best.chosen))))
+    return replace(best, chosen=", ".join(filter(None, (told_ratio(plan.amp, ratio), best.chosen))))
 
 
-def _ratio(case: Case, amp: Amp | None, ceiling: float) -> float:
+def ratio_for(case: Case, amp: Amp | None, ceiling: float) -> float:
+    """The ratio a system is told, or finds, up to a ceiling."""
     return case.ratio if amp is None else amplifier.ratio(case.frame, amp, ceiling)
 
 
-def _chosen(amp: Amp | None, ratio: float) -> str:
+def told_ratio(amp: Amp | None, ratio: float) -> str:
+    """Say a ratio that was found; nothing where it was told."""
     return "" if amp is None else f"ratio {ratio:.4g}"

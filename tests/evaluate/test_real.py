@@ -154,3 +154,20 @@ def test_the_command_scores_pairs(run, dataset, cache, tmp_path):  # noqa: F811
     assert len(list((tmp_path / "pictures").iterdir())) == 12
     code, out, _ = run("evaluate", network, *words)
     assert code == 0 and "folder Sony_test_list.txt: bayer, 13 pairs, whole" in out and "use_sample_covariance T" in out
+
+
+def test_real_pairs_are_scored_in_the_raw_domain(run, tmp_path):
+    folder = sets.folders(tmp_path / "set", ratio=50)
+    network = write_average(tmp_path / "n.onnx", 3)
+    words = ("--pairs", folder, "--cache", tmp_path / "cache", "--domain", "raw", "--json")
+    code, out, err = run("evaluate", network, *words)
+    found = [json.loads(line) for line in out.splitlines()]
+    assert code == 0, err
+    assert [each["system"] for each in found] == ["amplified", "n"] * 3 and "raw planes" in found[0]["data"]
+    shot = real.plan(folder, real.CONVENTIONS["folder"], Cache(tmp_path / "cache"))[0]
+    short, reference = (
+        case.light(Cache(tmp_path / "cache").frame(path)) for path in (shot.pair.short, shot.pair.reference)
+    )
+    by_hand = np.clip(short * np.float32(shot.pair.ratio), 0, 1) - np.clip(reference, 0, 1)
+    assert found[0]["psnr"] == pytest.approx(-10 * np.log10(np.mean(by_hand.astype(float) ** 2)), abs=0.01)
+    assert found[1]["psnr"] > 15
