@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from darkroom.develop import amplifier, cfa, pipeline
 from darkroom.develop.contract import Packing
-from darkroom.develop.curves import srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.evaluate import baselines, measure, metrics, peers
 from darkroom.evaluate.case import Case, light
@@ -109,6 +108,6 @@ def _sampled(frame: Frame, network: Network, ratio: float) -> Array:
     settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:.9g}"), bits=32)
     balance = frame.white_balance if frame.white_balance is not None else cfa.grey_world(frame)
     camera = pipeline.expose(plain, network.model, settings).picture.astype(np.float32)
-    linear = (srgb_to_linear(camera) / balance).astype(np.float32)
+    linear = (camera / balance).astype(np.float32)
     top, left = frame.visible.top % len(CELL[frame.cfa]), frame.visible.left % len(CELL[frame.cfa])
     return cfa.sample(np.pad(linear, ((top, 0), (left, 0), (0, 0))), frame.cfa)[top:, left:]
