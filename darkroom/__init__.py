@@ -19,6 +19,7 @@ from darkroom import develop as _room  # noqa: F401
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
+    from typing import Literal
 
     from darkroom.develop.finish import Bits
     from darkroom.develop.model import Model
@@ -74,6 +75,7 @@ def develop(
     contrast: float = ...,
     highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
+    hot_sites: Literal["auto", "off"] = ...,
     brackets: None = ...,
     bits: Bits = ...,
     memory: int = ...,
@@ -95,6 +97,7 @@ def develop(
     contrast: float = ...,
     highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
+    hot_sites: Literal["auto", "off"] = ...,
     brackets: Sequence[float],
     bits: Bits = ...,
     memory: int = ...,
@@ -115,6 +118,7 @@ def develop(
     contrast: float = 0.0,
     highlights: Literal["clip", "roll"] | None = None,
     denoise: float = 1.0,
+    hot_sites: Literal["auto", "off"] = "auto",
     brackets: Sequence[float] | None = None,
     bits: Bits = 16,
     memory: int = 1_000_000_000,
@@ -146,6 +150,7 @@ def develop(
             bracket=bracket,
             white_balance=white_balance,
             denoise=denoise,
+            hot_sites=hot_sites,
             look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
             bits=bits,
             memory=memory,

@@ -1,6 +1,6 @@
 """What a raw exposure is, once decoded: plain numbers, no file, no library."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -80,5 +80,7 @@ class Frame:
     """Make and model."""
     bits: int
     """Significant bits of a sample."""
+    defects: NDArray[np.intp] = field(default_factory=lambda: np.empty((0, 2), np.intp))
+    """(n, 2) rows and columns of sites that the file itself calls bad."""
     notes: tuple[str, ...] = ()
     """What the reader had to assume, one line each, worth telling the user."""

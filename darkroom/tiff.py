@@ -24,6 +24,8 @@ _HEADS = frozenset({b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR", b"IIU\0"})
 """What TIFF-like files begin with: TIFF, Olympus ORF, Panasonic RW2."""
 _MOST_ENTRIES, _LONGEST = 512, 4096
 """Entries of a directory and bytes of a value looked at; DNGs have about 100, and black levels of 288 bytes."""
+_LONGER = {51008: 1 << 20}
+"""Tag -> bytes, where more is looked at: OpcodeList1 may list thousands of bad sites."""
 _LARGEST_DENOMINATOR = 1_000_000
 
 
@@ -64,7 +66,7 @@ def read(file: BinaryIO, start: int, at: int, order: str) -> tuple[Fields, int]:
     found: Fields = {}
     for tag, kind, count, place in struct.iter_unpack(order + "HHI4s", listing[: len(listing) // 12 * 12]):
         size = _SIZE.get(kind, 0) * count
-        if tag in found or not 0 < size <= _LONGEST:
+        if tag in found or not 0 < size <= _LONGER.get(tag, _LONGEST):
             continue
         value = place[:size]
         if size > 4:

@@ -33,6 +33,7 @@ WISHES = {
     "amp": (20, Amp("number", 20.0)),
     "white_balance": ((2, 1, 1.5), (2, 1, 1.5)),
     "denoise": (0.5, 0.5),
+    "hot_sites": ("off", "off"),
     "bits": (8, 8),
     "memory": (900_000_000, 900_000_000),
     "exposure": (1.5, 1.5),

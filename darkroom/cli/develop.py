@@ -62,6 +62,9 @@ def develop(
     denoise: Annotated[
         float, typer.Option(metavar="0..1", min=0, max=1, help="Blend from plain demosaicing, 0, to the network, 1.")
     ] = 1.0,
+    hot_sites: Annotated[
+        Literal["auto", "off"], typer.Option(help="Fill in hot and dead sites, which shine through any network.")
+    ] = "auto",
     brackets: Annotated[
         str | None,
         typer.Option(metavar="0.5,1,2", help="Write one picture for each factor on the ratio, from one decode."),
@@ -117,6 +120,7 @@ def develop(
         amp=parsed,
         white_balance=balance,
         denoise=denoise,
+        hot_sites=hot_sites,
         look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
         bits=depth,
         memory=size,

@@ -42,6 +42,8 @@ _LEAST_XTRANS = 512
 """sites a side that LibRaw's X-Trans demosaic wants: its tile (TS in xtrans_demosaic.cpp)."""
 _SMALLEST = 12
 """sites a side: two X-Trans cells."""
+_MOST_DEFECTS = 0.01
+"""of the sites: a file that calls more of them bad is wrong, as one that marks them by a value that black has."""
 _RAISED = 1 / 500
 """of the white level: where a file states no black, no site reading below this much is worth a note."""
 
@@ -266,6 +268,7 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
         orientation=_ORIENTATION.get(facts.flip, 1),
         camera=told.camera,
         bits=int(facts.white).bit_length(),
+        defects=_defects(facts, told, phase, mosaic),
         notes=tuple(notes),
     )
 
@@ -287,6 +290,15 @@ def _black(facts: Facts, told: Tags, phase: tuple[int, int], cell: NDArray[np.ui
     # A pattern longer than the cell, as (4, 4) on Bayer, is averaged over the sites that share a place in it.
     tiled = pattern[np.ix_(rows, columns)].reshape(reach[0] // side, side, reach[1] // side, side)
     return tiled.mean((0, 2)).astype(np.float32)
+
+
+def _defects(facts: Facts, told: Tags, phase: tuple[int, int], mosaic: NDArray[np.uint16]) -> NDArray[np.intp]:
+    """(n, 2) rows and columns of the mosaic that the file calls bad; none where it calls all too many so."""
+    sites = told.defects - (facts.top, facts.left) + phase
+    if told.defect_value is not None:
+        sites = np.concatenate((sites, np.argwhere(mosaic == told.defect_value)))
+    sites = sites[((sites >= 0) & (sites < mosaic.shape)).all(1)]
+    return sites if len(sites) < _MOST_DEFECTS * mosaic.size else np.empty((0, 2), np.intp)
 
 
 def _gains(gains: NDArray[np.float32]) -> NDArray[np.float32] | None:

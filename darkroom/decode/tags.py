@@ -8,7 +8,8 @@ the whole scale. So the levels are read here. The file is untrusted: a few direc
 parse is left out.
 """
 
-from dataclasses import dataclass, replace
+import struct
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +30,10 @@ _RAF_MODEL, _RAF_SAMPLES = slice(28, 60), 100
 _CR3_REACH = 1 << 16
 """Bytes of a Canon CR3 among which its CMT1 box lies, a TIFF with make and model."""
 _LONGEST_NAME = 64
+_FIX_CONSTANT, _FIX_LIST = 4, 5
+"""Opcodes of a DNG that tell of bad sites."""
+_MOST_DEFECTS = 1 << 16
+"""Bad points, or sites of a bad area, that are believed."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ class Tags:
     """(h, w) DN, the pattern of black levels that the sensor repeats."""
     black_starts: tuple[int, int] | None = None
     """Row and column of the sensor, margins included, where that pattern begins; None: where the picture does."""
+    defects: NDArray[np.intp] = field(default_factory=lambda: np.empty((0, 2), np.intp))
+    """(n, 2) rows and columns of the sensor, margins included, that the file calls bad (FixBadPixelsList)."""
+    defect_value: int | None = None
+    """DN that marks a bad site (FixBadPixelsConstant)."""
 
 
 def read(path: Path) -> Tags:
@@ -78,6 +87,9 @@ def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:
         compression=tiff.first(photo, 259),
         filters=tuple(tiff.whole(photo, 50710)),
     )
+    if found.dng and 51008 in photo:  # OpcodeList1: what to do to the samples as they lie in the file
+        defects, value = _defects(photo[51008].value)
+        found = replace(found, defects=defects, defect_value=value)
     # Where a DNG corrects each row or column (BlackLevelDeltaV and H), LibRaw adds their average.
     corrected = tiff.numbers(photo, 50715) or tiff.numbers(photo, 50716)
     if not found.dng or found.interpretation != COLOUR_FILTER_ARRAY or corrected:
@@ -86,6 +98,28 @@ def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:
     area = tiff.whole(photo, 50829)  # ActiveArea: top, left, bottom, right
     starts = (area[0], area[1]) if len(area) == 4 else (0, 0)
     return replace(found, black=_pattern(levels, shape), black_starts=starts)
+
+
+def _defects(opcodes: bytes) -> tuple[NDArray[np.intp], int | None]:
+    """Read FixBadPixelsConstant and FixBadPixelsList (DNG 1.7, chapter 7) from an opcode list, big-endian always."""
+    points: list[NDArray[np.intp]] = [np.empty((0, 2), np.intp)]
+    value, at = None, 4
+    while at + 16 <= len(opcodes):
+        kind, _, _, size = struct.unpack_from(">4I", opcodes, at)
+        data = opcodes[at + 16 : at + 16 + size]
+        at += 16 + size
+        if kind == _FIX_CONSTANT and len(data) >= 4:
+            value = struct.unpack_from(">I", data)[0]
+        elif kind == _FIX_LIST and len(data) >= 12:
+            _, singles, areas = struct.unpack_from(">3I", data)
+            numbers = np.frombuffer(data[12 : 12 + len(data[12:]) // 4 * 4], ">u4").astype(np.intp)
+            if len(numbers) != 2 * singles + 4 * areas or singles + areas > _MOST_DEFECTS:
+                continue
+            points.append(numbers[: 2 * singles].reshape(-1, 2))
+            for top, left, bottom, right in numbers[2 * singles :].reshape(-1, 4):
+                if 0 < (bottom - top) * (right - left) <= _MOST_DEFECTS:
+                    points.append(np.argwhere(np.ones((bottom - top, right - left), bool)) + (top, left))
+    return np.concatenate(points), value
 
 
 def _importance(directory: tiff.Fields) -> tuple[bool, int]:

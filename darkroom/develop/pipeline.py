@@ -1,4 +1,4 @@
-"""The path of a photo, all of it: decode, pack and amplify, network, finish."""
+"""The path of a photo, all of it: decode, mend hot sites, pack and amplify, network, finish."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, curves, finish, tiles
+from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, tiles
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
 from darkroom.develop.finish import Bits, Look
@@ -50,6 +50,8 @@ class Settings:
     white_balance: WhiteBalance = "camera"
     denoise: float = 1.0
     """0 the plainly developed picture, 1 the network's."""
+    hot_sites: Literal["auto", "off"] = "auto"
+    """Whether hot and dead sites are looked for, and filled in from their neighbours."""
     look: Look = field(default_factory=Look)
     bits: Bits = 8
     memory: int = MEMORY
@@ -112,6 +114,7 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
             f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
         )
     started = time.perf_counter()
+    frame = _mended(frame) if settings.hot_sites == "auto" else frame
     gains, notes = _gains(frame, settings.white_balance)
     ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
     look = settings.look if settings.look.highlights else replace(settings.look, highlights=_usual(settings.amp))
@@ -143,6 +146,13 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     if clipped > CLIPPED:
         notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
     return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
+
+
+def _mended(frame: Frame) -> Frame:
+    """Fill in hot and dead sites, and note how many."""
+    mended, count = hotsites.mended(frame, grain.measure(frame))
+    sites = "hot or dead site" if count == 1 else "hot or dead sites"
+    return replace(mended, notes=(*frame.notes, f"{count} {sites} filled in")) if count else frame
 
 
 def _usual(amp: Amp) -> Literal["clip", "roll"]:

@@ -211,7 +211,7 @@ def balance(frame: Frame) -> tuple[tuple[float, float], tuple[float, float]]:
     if frame.daylight is None:
         return ANY_BALANCE
     from_xyz = np.linalg.inv(SRGB_TO_XYZ @ frame.camera_to_srgb.astype(np.float64)) / frame.daylight[:, None]
-    seen = np.array([from_xyz @ _black_body(kelvin) for kelvin in KELVIN])
+    seen = np.array([from_xyz @ black_body(kelvin) for kelvin in KELVIN])
     gains = seen[:, 1:2] / seen
     if not (np.isfinite(gains).all() and (gains > 0).all()):
         return ANY_BALANCE
@@ -219,7 +219,7 @@ def balance(frame: Frame) -> tuple[tuple[float, float], tuple[float, float]]:
     return (red[0], red[1]), (blue[0], blue[1])
 
 
-def _black_body(kelvin: float) -> NDArray[np.float64]:
+def black_body(kelvin: float) -> NDArray[np.float64]:
     """(3,) XYZ of a black body, Y = 1, between 2222 and 25000 K: Kim et al., US patent 7024034, cubic in 1000 / T."""
     warm = kelvin <= 4000
     inverse = 1000 / kelvin

@@ -283,12 +283,16 @@ def central(camera: Camera, gain: float, shape: float) -> Sensor:
 
 
 def record(
-    light: NDArray[np.float32] | NDArray[np.float64], sensor: Sensor, rng: np.random.Generator
+    light: NDArray[np.float32] | NDArray[np.float64],
+    sensor: Sensor,
+    rng: np.random.Generator,
+    pattern: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Expose a sensor: (H, W) light in [0, 1] -> (H, W) DN above the black level, rounded, may be negative.
 
-    The light is what truly fell on the sensor, that is already divided by the ratio. Clipped above
-    at white - black.
+    The light is what truly fell on the sensor, that is already divided by the ratio. pattern: (H, W) DN that every
+    exposure of this sensor adds; what of it is above 0 is dark current, and noisy as light is. Clipped above at
+    white - black.
     """
     span = sensor.white - sensor.black
     signal = rng.poisson(np.asarray(light, np.float64) * (span / sensor.gain)).astype(np.float32)
@@ -298,6 +302,8 @@ def record(
     _add_faults(signal, sensor, rng)
     for (top, left), error in zip(((0, 0), (0, 1), (1, 1), (1, 0)), sensor.black_error, strict=True):
         signal[top::2, left::2] += np.float32(error)
+    if pattern is not None:  # last, so that the other noise is the same with it and without
+        signal += pattern + np.sqrt(np.maximum(pattern, 0) * sensor.gain) * rng.standard_normal(light.shape, np.float32)
     signal /= np.float32(sensor.step)
     np.rint(signal, out=signal)
     signal *= np.float32(sensor.step)

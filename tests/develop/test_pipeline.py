@@ -337,3 +337,14 @@ def test_a_real_file_has_the_size_and_colour_libraw_gives_it(networks, shared_ra
         for p in (ours, theirs)
     ]
     assert name == UNCALIBRATED or deltaE_ciede2000(*small).mean() <= 1.5
+
+
+def test_hot_sites_are_filled_in_and_counted_unless_told_off(networks, write_dng):
+    mosaic = dark(scene(120, 160), 20)
+    mosaic[60, 81] += 2000
+    frame = raw.read(write_dng("hot.dng", mosaic, white_balance=(1, 1, 1)))
+    mended, left = (
+        pipeline.expose(frame, networks["bayer"], replace(PLAIN, hot_sites=hot_sites)) for hot_sites in ("auto", "off")
+    )
+    assert "1 hot or dead site filled in" in mended.notes and not any("hot" in note for note in left.notes)
+    assert np.abs(mended.picture.astype(int) - left.picture)[58:63, 79:84].max() > 20
