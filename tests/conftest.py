@@ -81,7 +81,7 @@ def colours(shape: tuple[int, int], cfa: CFA = "bayer", phase: tuple[int, int] =
     return cell[np.ix_(rows, columns)]
 
 
-def noise(shape: tuple[int, int], *, low: int = 500, high: int = 16000, seed: int = 0) -> NDArray[np.uint16]:
+def noise(shape: tuple[int, int], *, low: int = 500, high: int = 8000, seed: int = 0) -> NDArray[np.uint16]:
     """A mosaic of random DN, so that every site can be told from every other."""
     return np.random.default_rng(seed).integers(low, high, shape, np.uint16)
 

@@ -201,7 +201,7 @@ def _header(process: subprocess.Popen[bytes]) -> Header:
     assert process.stdout
     line = process.stdout.readline(_LONGEST_HEADER)
     if not line.endswith(b"\n"):
-        raise EOFError
+        raise EOFError("an answer without an end") if len(line) == _LONGEST_HEADER else EOFError
     try:
         header = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -282,9 +282,9 @@ def _fault(process: subprocess.Popen[bytes], patience: float, expired: threading
     """Say in words why the process gave no whole answer."""
     if expired.is_set():
         return f"LibRaw was still decoding it after {patience:.0f} s and was stopped"
-    if nonsense:
-        return "LibRaw answered without sense"
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=5)  # seconds; its pipe closes a moment before it is gone
+        process.wait(timeout=0 if nonsense else 5)  # seconds; its pipe closes a moment before it is gone
     code = process.returncode
+    if nonsense or code is None:
+        return "LibRaw answered without sense"
     return f"LibRaw crashed on it (signal {-code})" if code and code < 0 else f"LibRaw crashed on it (exit code {code})"

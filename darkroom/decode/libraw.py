@@ -82,8 +82,7 @@ def _answer(path: str, requests: BinaryIO, answers: BinaryIO, chatter: BinaryIO)
         import rawpy
 
         raw = rawpy.imread(path if _is_unicode(path) else open(path, "rb"))
-        flat = raw.raw_type == rawpy.RawType.Flat
-        facts, mosaic = (_facts(raw), raw.raw_image_visible) if flat else ({"refused": "Stack", "detail": ""}, None)
+        facts, mosaic = _unpacked(raw)
     except Exception as error:  # whatever rawpy makes of a bad file: the parent puts it into words
         facts = {"refused": type(error).__name__, "detail": str(error)[:200]}
     _send(answers, {**facts, "chatter": _read_away(chatter)})
@@ -101,6 +100,19 @@ def _is_unicode(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _unpacked(raw: "rawpy.RawPy") -> tuple[dict[str, object], "numpy.ndarray | None"]:
+    """Return the facts and the visible mosaic, or why there is none."""
+    import rawpy
+
+    if raw.raw_type != rawpy.RawType.Flat:
+        return {"refused": "Stack", "detail": ""}, None
+    mosaic, sizes = raw.raw_image_visible, raw.sizes
+    if mosaic.shape != (sizes.height, sizes.width):  # numpy cut the window off at the mosaic's edge
+        said, held = f"{sizes.width} x {sizes.height}", f"{mosaic.shape[1]} x {mosaic.shape[0]}"
+        return {"refused": "Window", "detail": f"a picture of {said} sites, of which its mosaic holds {held}"}, None
+    return _facts(raw), mosaic
 
 
 def _facts(raw: "rawpy.RawPy") -> dict[str, object]:

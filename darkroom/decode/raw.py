@@ -187,6 +187,8 @@ def _refused(path: Path, refusal: Refusal, told: Tags) -> DarkroomError:
         return RawError(f"{path}: no raw photo; give the camera's raw file")
     if refusal.kind in ("LibRawIOError", "LibRawDataError"):
         return _damaged(path, "cut short or damaged")
+    if refusal.kind == "Window":
+        return _damaged(path, f"its header tells of {refusal.detail}")
     if refusal.kind in ("LibRawTooBigError", "LibRawUnsufficientMemoryError", "MemoryError"):
         return _damaged(path, "damaged: its header asks for more memory than any photo needs")
     return _damaged(path, f"LibRaw cannot decode it ({refusal.kind}: {refusal.detail})")

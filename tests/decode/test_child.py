@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from conftest import WriteDng, noise, patch, refusal, unrendered
 from numpy.typing import NDArray
 
 from darkroom.decode import child, decoder, raw
+from darkroom.frame import Window
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,6 +34,10 @@ def haunted(path, requests, answers, chatter):
             pass
     if "babble" in path:
         answers.write(b'{"height": "tall"}\\n')
+        answers.flush()
+        time.sleep(60)
+    if "endless" in path:
+        answers.write(b"1" * (1 << 16))
         answers.flush()
         time.sleep(60)
     if "forge" in path:
@@ -79,6 +85,7 @@ def haunted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("babble.dng", "LibRaw answered without sense;"),
         ("forge.dng", "LibRaw answered without sense;"),
         ("short.dng", "LibRaw crashed on it (exit code 7);"),
+        ("endless.dng", "LibRaw answered without sense;"),
     ],
 )
 def test_a_file_that_kills_libraw_costs_no_other(write_dng: WriteDng, name, said):
@@ -103,6 +110,18 @@ def test_a_file_that_cannot_be_rendered_costs_no_other(write_dng: WriteDng, name
     assert unrendered(write_dng(name, noise((40, 60))), patience=1).startswith(said)
     child.end()
     np.testing.assert_array_equal(raw.render(good, kind="srgb", curve="bt709")[1], before)
+
+
+@pytest.mark.parametrize("read", [refusal, unrendered])
+def test_a_window_beyond_the_mosaic_is_refused_at_once(write_dng: WriteDng, read):
+    path = write_dng("a.dng", noise((67, 91)), visible=Window(3, 5, 61, 83))
+    raw.read(path)
+    process = child.process
+    patch(path, {256: struct.pack("<I", 80)})  # ImageWidth, less than where the active area ends
+    assert read(path, patience=20).startswith(
+        "its header tells of a picture of 82 x 60 sites, of which its mosaic holds "
+    )
+    assert child.process is process and process.poll() is None
 
 
 def test_a_process_that_died_meanwhile_is_replaced(write_dng: WriteDng):

@@ -156,14 +156,72 @@ def decayed(kind: str) -> NDArray[np.uint16]:
         sensor[440:, 0::2], sensor[440:, 1::2] = 2048, 2050
     elif kind == "one tile":  # a DNG whose last tile is missing
         sensor[440:, 675:] = 0
+    elif kind == "one tile, after a few rows of noise":  # a DNG of JPEG tiles with a hole in its middle
+        sensor[440:, 675:] = 0
+        sensor[[441, 443, 446, 449], 675:] = noise((4, 225))
+    elif kind == "0xFF in 14 bits":
+        sensor[439, 300:] = sensor[440:] = 16383
+    elif kind == "0xFF in 16 bits":
+        sensor[440:] = 65535
+    elif kind == "0xFF in a hole":
+        sensor[440:500] = 16383
+    elif kind == "random bytes":
+        sensor[440:] = noise((200, 900), low=0, high=16384)
+    elif kind == "random bytes in a hole":
+        sensor[440:500] = noise((60, 900), low=0, high=65535)
     return sensor
 
 
-@pytest.mark.parametrize("kind", ["last row repeated", "last block repeated", "two values", "one tile"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "last row repeated",
+        "last block repeated",
+        "two values",
+        "one tile",
+        "0xFF in 14 bits",
+        "0xFF in 16 bits",
+        "0xFF in a hole",
+        "random bytes",
+        "random bytes in a hole",
+    ],
+)
 def test_what_decoders_leave_at_the_end_of_the_data_is_no_photo(kind):
     assert intact.lost_from(decayed("nothing"), 16383) is None
     row = intact.lost_from(decayed(kind), 16383)
     assert row is not None and abs(row - 440) <= 3
+
+
+def test_a_tile_that_begins_with_noise_is_found_after_it():
+    assert intact.lost_from(decayed("one tile, after a few rows of noise"), 16383) == 450
+
+
+def test_a_dark_photo_does_not_excuse_a_flat_stretch_at_half_scale():
+    sensor = noise((640, 900), low=60, high=120)
+    sensor[440:] = 8192
+    assert intact.lost_from(sensor, 16383) == 440
+
+
+def test_a_bright_photo_does_not_excuse_white_that_begins_between_two_rows():
+    sensor = overexposed(16383)
+    assert intact.lost_from(sensor, 16383) is None
+    sensor[500:] = 16383
+    assert intact.lost_from(sensor, 16383) == 500
+
+
+def overexposed(clip: int) -> NDArray[np.uint16]:
+    """A photo whose upper third is a sky that clips, and what lies below a landscape."""
+    rng = np.random.default_rng(3)
+    sky = np.clip(1.5 - np.arange(640) / 200, 0.05, None)[:, None] + 0.1 * rng.random(900)
+    return np.minimum(512 + clip * sky * rng.normal(1, 0.02, (640, 900)), clip).astype(np.uint16)
+
+
+@pytest.mark.parametrize("clip", [0.76, 0.82, 0.88, 1])
+def test_a_photo_may_clip_below_the_white_its_file_states(write_dng: WriteDng, clip):
+    sensor = overexposed(int(clip * 16383))
+    assert (sensor[:60] == int(clip * 16383)).all()
+    sensor[30, 40] = 16383  # a hot site
+    assert raw.read(write_dng("a.dng", sensor)).visible.height == 640
 
 
 @pytest.mark.parametrize(
@@ -171,7 +229,11 @@ def test_what_decoders_leave_at_the_end_of_the_data_is_no_photo(kind):
     [
         "black clipped at zero",
         "hardly a site above zero",
-        "overexposed",
+        "overexposed from edge to edge",
+        "overexposed in the middle",
+        "all white",
+        "all noise over the whole range",
+        "a flickering sea",
         "8 bits",
         "a dead border of 5 rows",
         "a dark corner",
@@ -184,8 +246,16 @@ def test_photos_that_look_suspicious_are_sound(scene):
         sensor = np.maximum(rng.normal(0, 2, (640, 900)), 0).astype(np.uint16)
     elif scene == "hardly a site above zero":
         sensor = (rng.random((640, 900)) < 0.01).astype(np.uint16)
-    elif scene == "overexposed":
-        sensor[100:600] = 16383
+    elif scene == "overexposed from edge to edge":
+        sensor = overexposed(16383)
+    elif scene == "overexposed in the middle":  # a window in a dark room
+        sensor[100:600, 60:840] = 16383
+    elif scene == "all white":
+        sensor[:] = 16383
+    elif scene == "all noise over the whole range":  # nothing that it is foreign to
+        sensor = noise((640, 900), low=0, high=16383)
+    elif scene == "a flickering sea":
+        sensor[300:] = np.where(rng.random((340, 900)) < 0.1, 15000, sensor[300:])
     elif scene == "8 bits":
         sensor = np.clip(rng.normal(40, 0.7, (640, 900)), 0, 255).astype(np.uint16)
     elif scene == "a dead border of 5 rows":
