@@ -25,6 +25,7 @@ from darkroom.develop.pipeline import RESIDENT, Developed, Settings
 from darkroom.errors import DarkroomError, told
 from darkroom.frame import CFA, Frame
 from darkroom.write import exif, image
+from darkroom.write.image import Encoding
 
 TILE = 200_000_000
 """Bytes always left to a tile: with less, halos cost the fast networks more time than overlapping saves."""
@@ -86,6 +87,7 @@ def run(
     choice: Choice,
     settings: Settings,
     *,
+    encoding: Encoding = Encoding(),
     on_tile: Callable[[Path, int, int], None],
     on_done: Callable[[Result], None],
     stop: Callable[[], bool],
@@ -167,7 +169,7 @@ def run(
                     introduced.add(chosen)
                     developed = replace(developed, notes=chosen.notes + developed.notes)
                 work = _Unwritten(job.input, target, developed, block, seconds, chosen)
-                behind.append(writer.submit(_write, work))
+                behind.append(writer.submit(_write, work, encoding))
                 del developed, work  # the writer's now, which drops the picture once it is written
             del frame
             ahead = ahead or begin(following)
@@ -201,13 +203,13 @@ def _exif(path: Path, frame: Frame, developed: Developed) -> bytes:
     return exif.block(path, frame, developed.ratio, width=width, height=height, software=f"darkroom {__version__}")
 
 
-def _write(work: _Unwritten) -> tuple[Result, bool]:
+def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
     """Write a picture; also tell whether the disk can take no more."""
     started = time.perf_counter()
     path, developed = work.target.path, work.developed
     try:
         image.make_folder(path.parent)
-        image.write(developed.picture, path, exif=work.exif, overwrite=work.target.overwrite)
+        image.write(developed.picture, path, exif=work.exif, overwrite=work.target.overwrite, encoding=encoding)
     except Exception as error:
         return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
     seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)

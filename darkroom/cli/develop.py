@@ -46,6 +46,10 @@ def develop(
         Literal[8, 16, 32] | None,
         typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF 16]"),
     ] = None,
+    compression: Annotated[
+        Literal["none", "deflate", "zstd"], typer.Option(help="Of a TIFF; zstd is fast, but not read everywhere.")
+    ] = "none",
+    tiled: Annotated[bool, typer.Option("--tiled", help="Lay a TIFF out in tiles of 256 x 256, not strips.")] = False,
     wb: Annotated[
         str, typer.Option(metavar="WB", help="White balance: camera, daylight, auto, or gains R,G,B.")
     ] = "camera",
@@ -107,6 +111,9 @@ def develop(
     )
     depth = bits or BITS[FORMATS[suffix.lower()]]
     image.check(Path(f"*{suffix}"), depth)
+    encoding = image.Encoding(compression, tiled)
+    if encoding != image.Encoding() and FORMATS[suffix.lower()] != "tiff":
+        raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")
     parsed = amplifier.parse(amp)
     balance, size = options.white_balance(wb), options.memory(memory)
     if dry_run:
@@ -131,6 +138,7 @@ def develop(
                 planned,
                 batch.Choice(model, quality, device),
                 settings,
+                encoding=encoding,
                 on_tile=show.tile,
                 on_done=show.result,
                 stop=stop,
