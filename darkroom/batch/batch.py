@@ -91,9 +91,11 @@ def run(
     on_tile: Callable[[Path, int, int], None],
     on_done: Callable[[Result], None],
     stop: Callable[[], bool],
+    prepare: Callable[[Frame, Path], Frame] = lambda frame, path: frame,
 ) -> None:
     """Develop every job; a file that fails costs that file only, a full disk ends the batch.
 
+    prepare: what to do to each frame first, such as taking its sensor's pattern away; it may raise a DarkroomError.
     on_tile hears (input, done, all) after each tile of the network, on_done every result in order, both in this thread;
     `stop` is asked before each file. Raises ModelError where the network asked for cannot be had, before any file is
     developed.
@@ -128,7 +130,7 @@ def run(
             full = full or ended
 
     def begin(job: Job | None) -> Future[tuple[Frame, float]] | None:
-        return reader.submit(_read, job.input) if job else None
+        return reader.submit(_read, job.input, prepare) if job else None
 
     try:
         ahead = begin(batch.jobs[0])
@@ -192,9 +194,9 @@ class _Unwritten:
     model: Model
 
 
-def _read(path: Path) -> tuple[Frame, float]:
+def _read(path: Path, prepare: Callable[[Frame, Path], Frame]) -> tuple[Frame, float]:
     started = time.perf_counter()
-    frame = raw.read(path)
+    frame = prepare(raw.read(path), path)
     return frame, time.perf_counter() - started
 
 
