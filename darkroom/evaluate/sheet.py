@@ -62,10 +62,18 @@ def save(folder: Path, case: Case, made: Mapping[str, Made]) -> None:
         image.write(_levels(case.reference), folder / f"{stem}-{REFERENCE}.png", exif=b"", overwrite=False)
 
 
-def write(path: Path, tables: Sequence[Table], scores: Sequence[Score], crops: Crops, notes: Sequence[str]) -> None:
-    """Write the page; `notes` are paragraphs that say how the numbers came about. Raises OutputError.
+def write(
+    path: Path,
+    tables: Sequence[Table],
+    scores: Sequence[Score],
+    crops: Crops,
+    notes: Sequence[str],
+    more: Sequence[str] = (),
+) -> None:
+    """Write the page; `notes` are paragraphs that say how the numbers came about, `more` pieces before them.
 
-    Of the same data the crops are shown once, by the smallest window, which every system was scored on.
+    Of the same data the crops are shown once, by the smallest window, which every system was scored on. Raises
+    OutputError.
     """
     parts = []
     smallest = {(table.data, table.cfa): table.window for table in tables}
@@ -76,6 +84,7 @@ def write(path: Path, tables: Sequence[Table], scores: Sequence[Score], crops: C
         if table.window == smallest[table.data, table.cfa]:
             kind = (table.data, table.cfa, table.window)
             parts += _examples([score for score in scores if (score.data, score.cfa, score.window) == kind], crops)
+    parts += more
     parts += [page.heading("How the numbers came about"), *(page.paragraph(note) for note in notes)] if notes else []
     page.write(path, "darkroom evaluate", parts)
 
