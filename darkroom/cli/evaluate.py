@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from darkroom.evaluate.case import Case
     from darkroom.evaluate.cost import Cost
     from darkroom.evaluate.detection import Watch
+    from darkroom.evaluate.preference import Pairs
     from darkroom.evaluate.score import Score
     from darkroom.evaluate.sheet import Crops
     from darkroom.evaluate.systems import Made, Plan
@@ -131,6 +132,12 @@ def evaluate(
             "for each channel. [default: as it is]"
         ),
     ] = None,
+    ab: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write a page into this new folder that asks which of two pictures is better."
+        ),
+    ] = None,
     detector: Annotated[
         Path | None,
         typer.Option(
@@ -215,7 +222,7 @@ def evaluate(
     _alone("--sheet", crops, {"places": places})
     _alone("--detector", detector, {"confidence": confidence})
     _alone("--peer", peer, {"normalisation": normalisation, "noise": noise})
-    from darkroom.evaluate import rawdomain, report, sheet
+    from darkroom.evaluate import preference, rawdomain, report, sheet, systems
     from darkroom.evaluate.measure import Measures
     from darkroom.evaluate.score import Setting
     from darkroom.write import page
@@ -236,10 +243,12 @@ def evaluate(
             print(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
             return
         measures = Measures(scoring.words(metrics), lpips_weights=lpips_weights, align=align)
+        if ab and len(systems.shown(plan)) < 2:
+            raise SettingsError(preference.FEW)
         setting = Setting(centre=centre, measures=measures, domain=domain)
         if domain == "raw":
             rawdomain.check(plan, measures)
-            _unseen("--domain raw", {"detector": detector, "html": html, "output": output, "centre": centre})
+            _unseen("--domain raw", {"ab": ab, "detector": detector, "html": html, "output": output, "centre": centre})
         if pairs:
             runs = [scoring.real(pairs, convention or "folder", plan, setting, cache)]
         elif simulate:
@@ -253,17 +262,21 @@ def evaluate(
                 scoring.crop(crop),
             )
             runs = scoring.simulated(bench, plan, setting)
-    if detector and "bm3d" in baselines:
-        raise SettingsError("--detector: looks at whole pictures, and bm3d works on the centre; leave bm3d out")
+    if (detector or ab) and "bm3d" in baselines:
+        option = "--detector" if detector else "--ab"
+        raise SettingsError(f"{option}: looks at whole pictures, and bm3d works on the centre; leave bm3d out")
     seen = _watch(detector, confidence) if detector else None
     weights: dict[str, float] = {}
+    if ab and simulate is None and pairs is None:
+        raise SettingsError("--ab: shows new pictures; give --simulate or --pairs")
+    pairs_folder, asked = (_new_folder(ab), preference.Pairs()) if ab else (None, None)
     folder = _new_folder(output) if output else None
     with TemporaryDirectory(prefix="darkroom-crops-") as place:
         middles = sheet.Crops(Path(place))
         for run in runs:
             costs |= _costs(run.plan, costs) if cost else {}
             weights |= _weights(run.plan) if seen else {}
-            for score in _scored(run, middles if html else None, folder, seen):
+            for score in _scored(run, middles if html else None, folder, seen, asked):
                 scores.append(_priced(score, costs))
                 if as_json:
                     print(report.to_line(scores[-1]), flush=True)
@@ -271,6 +284,8 @@ def evaluate(
         if csv:
             report.write_csv(scores, csv)
         tables, notes = report.tables(scores, "camera" if cross else "ratio"), report.notes(scores)
+        if asked and pairs_folder:
+            asked.write(pairs_folder)
         found = [seen.grid(weights)] if seen and seen.finds else []
         if html:
             more = [piece for grid in found for piece in (page.heading(grid.title), page.table(grid.header, grid.rows))]
@@ -278,7 +293,9 @@ def evaluate(
     grids.show([*(grid for table in tables for grid in report.grids(table)), *found], notes, to_stderr=as_json)
 
 
-def _scored(run: scoring.Run, crops: "Crops | None", pictures: Path | None, seen: "Watch | None") -> "Iterator[Score]":
+def _scored(
+    run: scoring.Run, crops: "Crops | None", pictures: Path | None, seen: "Watch | None", asked: "Pairs | None"
+) -> "Iterator[Score]":
     """Score a run, keeping what is to be kept."""
     from darkroom.evaluate import rawdomain, score, sheet, systems
 
@@ -294,8 +311,11 @@ def _scored(run: scoring.Run, crops: "Crops | None", pictures: Path | None, seen
             crops.keep(case, made)
         if folder:
             sheet.save(folder, case, made)
+        wanted = {name: made[name] for name in made if name in systems.shown(run.plan)}
         if seen:
-            seen.keep(case, {name: made[name] for name in made if name in systems.shown(run.plan)})
+            seen.keep(case, wanted)
+        if asked:
+            asked.keep(case, wanted)
 
     return score.scores(watched, run.plan, run.setting, keep)
 
