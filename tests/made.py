@@ -1,5 +1,6 @@
 """What tests of several rooms stand on: contracts, frames, tiny networks and photos, made on the spot."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
-from darkroom.develop import cfa, contract
+from darkroom.develop import cfa, contract, finish
 from darkroom.develop.contract import PIXEL, Contract
 from darkroom.evaluate import systems
 from darkroom.frame import CELL, Exposure, Frame, Window
@@ -50,6 +51,18 @@ def frame_of(mosaic: np.ndarray, kind: str, *, black: float = 512, white: float 
         camera="test",
         bits=14,
     )
+
+
+FULL = finish.FULL
+
+
+def joined(pieces: Iterable[finish.Piece], size: tuple[int, int]) -> np.ndarray:
+    """The pieces of a network's output as one image, (3, *size), 0 to FULL."""
+    whole = np.full((3, *size), np.nan)
+    for rows, cols, values in pieces:
+        assert np.isnan(whole[:, rows, cols]).all(), "no place is given twice"
+        whole[:, rows, cols] = values
+    return np.rint(whole * FULL)
 
 
 def write_network(path: Path, *, channels: int = 4, promise: str | None = contract_for("bayer").to_json()) -> Path:

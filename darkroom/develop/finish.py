@@ -9,8 +9,8 @@ second copy of it ever exists.
 """
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, overload
@@ -26,6 +26,7 @@ from darkroom.frame import Picture, Window
 
 Array = NDArray[np.float32]
 Bits = Literal[8, 16, 32]
+Piece = tuple[slice, slice, Array]
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Bands in the making at once; numpy releases the interpreter while it computes."""
@@ -33,6 +34,9 @@ WORKERS = min(4, os.cpu_count() or 1)
 BAND = 1 << 17
 """Pixels in a band, about 10 MB of work. A quarter of it takes half as long again at 12 MP: two threads then mostly
 wait for each other's turn in the interpreter."""
+
+FULL = 65535
+"""What 1.0 is in the 16 bits that a network's output is held in: as float32 a 61 MP picture would take 732 MB."""
 
 STEPS = (1 << 17) - 1
 """Steps of the sRGB curve's table over the square root of light. The curve rises by at most 1.41 for one step of
@@ -78,6 +82,11 @@ class Look:
     highlights: Literal["clip", "roll"] | None = None
     """How light beyond white is shown: cut, or bent softly below white, colours kept. None: bent for `--amp auto`, cut
     for a ratio that was stated, whose picture is colorimetric."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it goes by a statistic of the whole picture."""
+        return self.stretch or self.tone > 0 or self.contrast > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,19 +140,74 @@ def render(
         light = _light(seen[:, band], tone)
         if base:
             toning.shape(light, base, band, tone=look.tone, contrast=look.contrast)
-        if look.highlights == "roll" and tone.white > 1 and bits != 32:
-            toning.roll(light, tone.white)
         codes: Picture
         if veil:
-            encoded = _unveil(_encode(light, 32), veil, band)
+            encoded = _unveil(_encode(_bent(light, tone, look, bits), 32), veil, band)
             codes = srgb_to_linear(encoded) if bits == 32 else _quantise(encoded, bits)
         else:
-            codes = light if bits == 32 else _encode(light, bits)
+            codes = _codes(light, tone, look, bits)
         for channel, plane in enumerate(codes):  # one plane at a time: all three at once take four times as long
             turned[band, :, channel] = plane
 
     _each_band(window, develop)
     return picture
+
+
+def follow(
+    pieces: Iterable[Piece],
+    *,
+    size: tuple[int, int],
+    matrix: Array,
+    window: Window,
+    orientation: int,
+    look: Look = Look(),
+    bits: Bits = 8,
+    headroom: float = 1.0,
+) -> Picture:
+    """Do what `render` does, piece by piece while the network makes the next.
+
+    `pieces` are rows, columns and values, (3, h, w) float32 in [0, 1], and fill (3, *size). What goes by a statistic of
+    the whole picture waits for the last. The rest as for `render`.
+    """
+    if look.waits:
+        rgb = np.empty((3, *size), np.uint16)
+        for rows, cols, values in pieces:
+            for plane, channel in zip(rgb, values, strict=True):
+                plane[rows, cols] = _stored(channel)
+        return render(
+            rgb, matrix=matrix, window=window, orientation=orientation, look=look, bits=bits, headroom=headroom
+        )
+    tone = _tone(None, matrix, look, headroom)
+    picture, turned = _canvas(window, orientation, bits)
+
+    def develop(values: Array, top: int, left: int) -> None:
+        place = turned[top : top + values.shape[1], left : left + values.shape[2]]
+        for channel, plane in enumerate(_codes(_light(_stored(values), tone), tone, look, bits)):
+            place[:, :, channel] = plane
+
+    bands: list[Future[None]] = []
+    with ThreadPoolExecutor(WORKERS, "finish") as pool:
+        for rows, cols, values in pieces:
+            while bands:  # one piece at a time, or they would pile up where the network is faster
+                bands.pop().result()
+            top, left = rows.start - window.top, cols.start - window.left
+            down = slice(max(0, -top), max(0, window.height - top))
+            across = slice(max(0, -left), max(0, window.width - left))
+            seen, top, left = values[:, down, across], max(0, top), max(0, left)
+            step = max(1, BAND // max(1, seen.shape[2]))
+            for row in range(0, seen.shape[1], step):
+                bands.append(pool.submit(develop, seen[:, row : row + step], top + row, left))
+            del values, seen
+        while bands:
+            bands.pop().result()
+    return picture
+
+
+def _stored(values: Array) -> NDArray[np.uint16]:
+    """Round 0..1 to 16 bits; what a network gives beyond that is cut."""
+    scaled = values * np.float32(FULL)
+    scaled += np.float32(0.5)
+    return np.clip(scaled, 0, FULL, out=scaled).astype(np.uint16)
 
 
 def _canvas(window: Window, orientation: int, bits: Bits) -> tuple[Picture, Picture]:
@@ -202,6 +266,19 @@ def _light(rgb: NDArray[np.uint16], tone: _Tone) -> Array:
     return light.reshape(rgb.shape)
 
 
+def _bent(light: Array, tone: _Tone, look: Look, bits: Bits) -> Array:
+    """Bend what is near white and beyond below it, in place, where the look asks for that."""
+    if look.highlights == "roll" and tone.white > 1 and bits != 32:
+        toning.roll(light, tone.white)
+    return light
+
+
+def _codes(light: Array, tone: _Tone, look: Look, bits: Bits) -> Picture:
+    """Linear sRGB, overwritten -> the picture's own numbers."""
+    light = _bent(light, tone, look, bits)
+    return light if bits == 32 else _encode(light, bits)
+
+
 @overload
 def _encode(light: Array, bits: Literal[32]) -> Array: ...
 @overload
@@ -217,7 +294,7 @@ def _encode(light: Array, bits: Bits) -> Picture:
     return _encoding(bits).take(light.astype(np.intp), mode="clip")
 
 
-def _tone(rgb: NDArray[np.uint16], matrix: Array, look: Look, headroom: float) -> _Tone:
+def _tone(rgb: NDArray[np.uint16] | None, matrix: Array, look: Look, headroom: float) -> _Tone:
     """Join colour matrix, headroom, stretch and exposure into one affine step.
 
     SID (Fig. 9) says "histogram stretching" and no more. Here it is a black and a white point in linear light, shared
@@ -225,7 +302,7 @@ def _tone(rgb: NDArray[np.uint16], matrix: Array, look: Look, headroom: float) -
     """
     tone = _Tone(np.asarray(matrix, np.float32) * np.float32(headroom), np.zeros((3, 1), np.float32), headroom)
     black, white = 0.0, 1.0
-    if look.stretch:
+    if look.stretch and rgb is not None:
         step = max(1, int((rgb[0].size / SAMPLES) ** 0.5))
         low, high = np.percentile(np.clip(_light(rgb[:, ::step, ::step], tone), 0, 1), STRETCHED)
         if high - low > FLAT:

@@ -46,6 +46,11 @@ class Model:
         """What it computes in: fp32, bf16, fp16."""
         return self.engine.precision
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Memory that a packed pixel of a tile takes: the engine's work, and the tile before, which becomes picture."""
+        return round(self.engine.room * self.contract.pixel_bytes) + 12 * self.contract.scale**2
+
     def run(self, bright: NDArray[np.float32]) -> NDArray[np.float32]:
         """(C, h, w) bright -> (3, H, W), the caller's to change; h and w multiples of the contract's.
 

@@ -121,17 +121,25 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     headroom = _headroom(frame, gains, ratio) if _kept(look, settings.bits, contract) else 1.0
     clipped = amplifier.clipped(frame, gains, ratio / headroom)
     size = cfa.packed_size(frame, contract)
-    rgb = tiles.run(
+    networked = time.perf_counter()
+
+    def heard(done: int, tiles: int) -> None:
+        nonlocal networked
+        networked = time.perf_counter()
+        on_tile(done, tiles)
+
+    pieces = tiles.run(
         partial(_blended, model, settings.denoise, partial(_plain, frame, gains, contract)),
         partial(cfa.bright, frame, gains=gains, ratio=ratio / headroom, contract=contract),
         size=size,
         contract=contract,
+        pixel_bytes=model.pixel_bytes,
         memory=_tile_memory(frame, settings, size[0] * size[1] * contract.scale**2),
-        on_tile=on_tile,
+        on_tile=heard,
     )
-    networked = time.perf_counter()
-    picture = finish.render(
-        rgb,
+    picture = finish.follow(
+        pieces,
+        size=(size[0] * contract.scale, size[1] * contract.scale),
         matrix=frame.camera_to_srgb if contract.output == "camera" else np.eye(3, dtype=np.float32),
         window=frame.visible,
         orientation=frame.orientation,
@@ -207,10 +215,9 @@ def _plain(frame: Frame, gains: Array, contract: Contract, bright: Array) -> Arr
 
 
 def _tile_memory(frame: Frame, settings: Settings, sites: int) -> int:
-    """Bytes left to a tile beside the mosaic, the network's output and the picture.
-
-    The picture comes when the tiles are done, but the heap does not give their memory back.
-    """
-    left = settings.memory - RESIDENT - frame.mosaic.nbytes - 6 * sites  # three channels of 16 bits
+    """Bytes left to a tile beside the mosaic, the picture, and the network's output where all of it is waited for."""
+    left = settings.memory - RESIDENT - frame.mosaic.nbytes
+    if settings.look.waits:
+        left -= 6 * sites  # three channels of 16 bits
     picture = 3 * settings.bits // 8 * frame.visible.height * frame.visible.width
     return max(left - picture, min(left, LEAST_TILE))

@@ -1,14 +1,15 @@
 """A network over a large image, seamless, inside a memory budget.
 
-    window -> bright (C, h, w), for every tile  ->  rgb (3, H, W) uint16
+    window -> bright (C, h, w), for every tile  ->  its core: rgb (3, H, W) float32, and where it belongs
 
 A tile is a core, whose output is kept, and around it a halo as wide as the network's reach, whose
 output is thrown away; at the image's own edge there is no halo and the network pads as it was trained
 to. Cores start on multiples of what the network pools, so every pixel meets the same arithmetic in
-any tiling. Output is held in 16 bits: as float32 a 61 MP picture would take 732 MB.
+any tiling. All tiles are of one size: an engine prepares itself for a size when it first meets it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,11 @@ from numpy.typing import NDArray
 from darkroom.develop.contract import Contract
 from darkroom.errors import ModelError, SettingsError
 
-LARGEST = 200_000_000
-"""Bytes of work in a tile beyond which time is lost: glibc then hands every tensor back to the system, and the page
-faults cost more than fewer halos save (12 MP: 1.7 s in 6 tiles, 2.6 s in 2)."""
-
-FULL = 65535
-"""What 1.0 is in the 16-bit output."""
+DEAR = 1.9e9
+"""Bytes of a tile that weigh as much as doubling the time: what makes tiles smaller than `memory` allows. At 12 MP
+halos then cost the shipped networks 10 to 20 %, and 61 MP take no more than 300 MB."""
+HANDLING = 10_000
+"""Packed pixels that a network computes in the time that a tile takes beside it, about 2 ms."""
 
 
 @dataclass(frozen=True)
@@ -37,36 +37,40 @@ class Tile:
     core_cols: slice
 
 
-def plan(height: int, width: int, contract: Contract, memory: int) -> list[Tile]:
-    """Cut (height, width) packed pixels into the tiles that cost least within `memory` bytes, and LARGEST.
+Piece = tuple[slice, slice, NDArray[np.float32]]
+"""Rows and columns of the output, and what belongs there, (3, rows, columns)."""
 
-    Cost is what the network computes in all, halos included. Raises SettingsError where not even the
-    smallest core fits.
+
+def plan(height: int, width: int, contract: Contract, *, pixel_bytes: int, memory: int) -> list[Tile]:
+    """Cut (height, width) packed pixels into the tiles that cost least within `memory` bytes.
+
+    pixel_bytes: what a packed pixel of a tile takes. Cost is what the network computes in all, halos included, the more
+    the larger the tiles are (DEAR). Raises SettingsError where not even the smallest core fits.
     """
-    affordable = min(memory, LARGEST) // contract.pixel_bytes
-    best: tuple[int, int, int] | None = None
+    best: tuple[float, int, int] | None = None
     for down in range(1, height // contract.multiple + 1):
-        tall = _longest(height, down, contract)
+        tall = _side(height, down, contract)
         if best and down * tall * width >= best[0]:
             break  # more cuts across only add halos
         for across in range(1, width // contract.multiple + 1):
-            wide = _longest(width, across, contract)
-            if tall * wide <= affordable:
-                cost = down * tall * across * wide
-                if best is None or cost < best[0]:
-                    best = cost, down, across
+            wide = _side(width, across, contract)
+            if best and down * tall * across * wide >= best[0]:
                 break
+            taken = tall * wide * pixel_bytes
+            cost = down * across * (tall * wide + HANDLING) * (1 + taken / DEAR)
+            if taken <= memory and (best is None or cost < best[0]):
+                best = cost, tall, wide
     if best is None:
-        smallest = _longest(height, height, contract) * _longest(width, width, contract) * contract.pixel_bytes
+        smallest = _side(height, height, contract) * _side(width, width, contract) * pixel_bytes
         raise SettingsError(
             f"memory: {max(memory, 0) / 1e6:.0f} MB are left for a tile, {contract.name} needs {smallest / 1e6:.0f}; "
             "raise --memory by the difference"
         )
-    _, down, across = best
+    _, tall, wide = best
     return [
-        Tile(_seen(rows, height, contract), _seen(cols, width, contract), rows, cols)
-        for rows in _cores(height, down, contract.multiple)
-        for cols in _cores(width, across, contract.multiple)
+        Tile(seen_rows, seen_cols, core_rows, core_cols)
+        for seen_rows, core_rows in _spans(height, tall, contract.halo)
+        for seen_cols, core_cols in _spans(width, wide, contract.halo)
     ]
 
 
@@ -76,59 +80,59 @@ def run(
     *,
     size: tuple[int, int],
     contract: Contract,
+    pixel_bytes: int,
     memory: int,
     on_tile: Callable[[int, int], None],
-) -> NDArray[np.uint16]:
-    """Run a network over an image of `size` packed pixels, tile by tile.
+) -> Iterator[Piece]:
+    """Run a network over an image of `size` packed pixels, tile by tile, and give each core as it is done.
 
-    `bright` gives the packed pixels of a window; `network` turns them into (3, h * scale, w * scale)
-    in [0, 1]. `on_tile` hears (done, all) after each. Returns (3, H, W), 0..65535. Raises ModelError
-    when an output is not finite.
+    `bright` gives the packed pixels of a window, the next tile's while the network works; `network` turns them into
+    (3, h * scale, w * scale) in [0, 1]. `on_tile` hears (done, all) after each. Raises ModelError when an output is
+    not finite, SettingsError as `plan`.
     """
-    height, width = size
-    tiles = plan(height, width, contract, memory)
+    tiles = plan(*size, contract, pixel_bytes=pixel_bytes, memory=memory)
     scale = contract.scale
-    rgb = np.empty((3, height * scale, width * scale), np.uint16)
-    for done, tile in enumerate(tiles, 1):
-        output = network(bright(tile.seen_rows, tile.seen_cols))
-        core = output[
-            :,
-            _scaled(tile.core_rows, tile.seen_rows.start, scale),
-            _scaled(tile.core_cols, tile.seen_cols.start, scale),
-        ]
-        if not np.isfinite(core.sum()):  # one NaN or infinity makes the sum one
-            raise ModelError(
-                f"{contract.name}: gave a value that is not finite in tile {done} of {len(tiles)}; report this"
-            )
-        core *= np.float32(FULL)  # in place: the output is ours and as large as all the rest of the tile
-        core += np.float32(0.5)
-        rgb[:, _scaled(tile.core_rows, 0, scale), _scaled(tile.core_cols, 0, scale)] = core
-        on_tile(done, len(tiles))
-    return rgb
+    with ThreadPoolExecutor(1, "bright") as beside:
+        ahead = beside.submit(bright, tiles[0].seen_rows, tiles[0].seen_cols)
+        for done, (tile, following) in enumerate(zip(tiles, (*tiles[1:], None), strict=True), 1):
+            seen = ahead.result()
+            if following:
+                ahead = beside.submit(bright, following.seen_rows, following.seen_cols)
+            rows = _scaled(tile.core_rows, tile.seen_rows.start, scale)
+            cols = _scaled(tile.core_cols, tile.seen_cols.start, scale)
+            core = network(seen)[:, rows, cols]
+            del seen
+            if not np.isfinite(core.sum()):  # one NaN or infinity makes the sum one
+                raise ModelError(
+                    f"{contract.name}: gave a value that is not finite in tile {done} of {len(tiles)}; report this"
+                )
+            on_tile(done, len(tiles))
+            yield _scaled(tile.core_rows, 0, scale), _scaled(tile.core_cols, 0, scale), core
+            del core
 
 
-def _split(length: int, parts: int, multiple: int) -> int:
-    """How long each core is when `length` is cut into at most `parts` equal ones.
+def _side(length: int, parts: int, contract: Contract) -> int:
+    """How long each tile is, halos included, when `length` is cut into at most `parts`.
 
-    >>> _split(1200, 2, 16)  # 608 + 592, not 1024 + 176
-    608
+    Between two cores lie two halos. A core is at least one `multiple` long.
     """
-    return -(-length // (parts * multiple)) * multiple
+    halo, multiple = contract.halo, contract.multiple
+    shared = -(-(length + 2 * (parts - 1) * halo) // (parts * multiple)) * multiple
+    return min(length, max(shared, 2 * halo + multiple if parts > 1 else 0))
 
 
-def _longest(length: int, parts: int, contract: Contract) -> int:
-    """The longest tile, halos included, when `length` is cut into `parts`."""
-    core = _split(length, parts, contract.multiple)
-    return min(length, core + 2 * contract.halo)
+def _spans(length: int, side: int, halo: int) -> Iterator[tuple[slice, slice]]:
+    """What each tile sees, all of one `side`, and its core.
 
-
-def _cores(length: int, parts: int, multiple: int) -> list[slice]:
-    core = _split(length, parts, multiple)
-    return [slice(start, min(start + core, length)) for start in range(0, length, core)]
-
-
-def _seen(core: slice, length: int, contract: Contract) -> slice:
-    return slice(max(0, core.start - contract.halo), min(length, core.stop + contract.halo))
+    >>> list(_spans(40, 24, 4))
+    [(slice(0, 24, None), slice(0, 20, None)), (slice(16, 40, None), slice(20, 40, None))]
+    """
+    start = 0
+    while start < length:
+        first = min(max(0, start - halo), length - side)
+        stop = length if first + side == length else first + side - halo
+        yield slice(first, first + side), slice(start, stop)
+        start = stop
 
 
 def _scaled(span: slice, origin: int, scale: int) -> slice:

@@ -178,9 +178,9 @@ def network_seconds(photo: Path, network: Model) -> float:
     frame = raw.read(photo)
     gains = cfa.grey_world(frame) if frame.white_balance is None else frame.white_balance
     height, width = cfa.packed_size(frame, network.contract)
-    picture = 6 * height * width * network.contract.scale**2
+    picture = 3 * height * width * network.contract.scale**2
     budget = pipeline.MEMORY - pipeline.RESIDENT - frame.mosaic.nbytes - picture
-    plan = tiles.plan(height, width, network.contract, budget)
+    plan = tiles.plan(height, width, network.contract, pixel_bytes=network.pixel_bytes, memory=budget)
     best = np.inf
     for _ in range(TIMES):
         spent = 0.0

@@ -1,8 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from darkroom.develop import curves, finish
 from darkroom.develop.finish import Look
+from darkroom.errors import ModelError
 from darkroom.frame import Window
 
 MATRIX = np.array([[1.8, -0.6, -0.2], [-0.2, 1.5, -0.3], [0.05, -0.5, 1.45]])
@@ -163,6 +166,59 @@ def test_bands_equal_the_whole(look, bits, monkeypatch):
     whole = develop(rgb, MATRIX, orientation=6, look=look, bits=bits)
     monkeypatch.setattr(finish, "BAND", 1)
     assert np.array_equal(develop(rgb, MATRIX, orientation=6, look=look, bits=bits), whole)
+
+
+def in_pieces(rgb, down=2, across=3):
+    """The picture as a network gives it: float32, from the last piece to the first."""
+    rows, cols = (
+        np.linspace(0, side, parts + 1).astype(int).tolist()
+        for side, parts in zip(rgb.shape[1:], (down, across), strict=True)
+    )
+    for top, bottom in reversed(list(pairwise(rows))):
+        for left, right in reversed(list(pairwise(cols))):
+            yield slice(top, bottom), slice(left, right), rgb[:, top:bottom, left:right] / np.float32(finish.FULL)
+
+
+FOLLOWED = {name: look for name, look in SETTINGS.items() if look is not HAZE}
+
+
+@pytest.mark.parametrize("look", FOLLOWED.values(), ids=FOLLOWED.keys())
+@pytest.mark.parametrize("headroom", [1.0, 4.0])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_following_the_pieces_gives_the_picture_of_the_whole(look, headroom, orientation, bits, monkeypatch):
+    monkeypatch.setattr(finish, "BAND", 500)
+    rgb, window = evening((123, 97)), Window(5, 7, 110, 85)
+    wishes = {"matrix": MATRIX, "window": window, "orientation": orientation, "look": look, "bits": bits}
+    wishes["headroom"] = headroom
+    followed = finish.follow(in_pieces(rgb), size=rgb.shape[1:], **wishes)
+    assert followed.dtype == finish.render(rgb, **wishes).dtype
+    assert np.array_equal(followed, finish.render(rgb, **wishes))
+
+
+def test_pieces_outside_the_window_leave_no_mark():
+    rgb, window = random(), Window(30, 40, 5, 6)
+    wishes = {"matrix": MATRIX, "window": window, "orientation": 1}
+    assert np.array_equal(finish.follow(in_pieces(rgb), size=rgb.shape[1:], **wishes), finish.render(rgb, **wishes))
+
+
+def test_values_beyond_the_range_are_cut_and_do_not_wrap():
+    rgb = np.array([-0.4, 1.7, 0.5], np.float32).reshape(3, 1, 1)
+    piece = (slice(0, 1), slice(0, 1), rgb)
+    for look in (Look(), Look(exposure=-1, contrast=False)):
+        picture = finish.follow(
+            [piece], size=(1, 1), matrix=IDENTITY, window=Window(0, 0, 1, 1), orientation=1, look=look, bits=8
+        )
+        assert picture[0, 0, 0] == 0 and picture[0, 0, 1] == (255 if look.exposure == 0 else 188)
+
+
+def test_what_goes_wrong_between_pieces_is_not_swallowed():
+    def broken():
+        yield from list(in_pieces(random()))[:2]
+        raise ModelError("lost")
+
+    with pytest.raises(ModelError, match="lost"):
+        finish.follow(broken(), size=(61, 83), matrix=MATRIX, window=Window(0, 0, 61, 83), orientation=1)
 
 
 def test_every_setting_changes_the_picture():

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import rawpy
 from conftest import colours
-from made import EVERY, MATRIX, arranged, contract_for, frame_of, write_network
+from made import EVERY, FULL, MATRIX, arranged, contract_for, frame_of, joined, write_network
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -111,19 +111,36 @@ def test_tiles_of_the_shipped_networks_show_nowhere(networks, write_dng, kind):
     size = cfa.packed_size(frame, network.contract)
     bright = partial(cfa.bright, frame, gains=np.ones(3), ratio=50, contract=network.contract)
     counts = []
+    scale = network.contract.scale
     whole, tiled = (
-        tiles.run(
-            network.run,
-            bright,
-            size=size,
-            contract=network.contract,
-            memory=memory,
-            on_tile=lambda done, _: counts.append(done),
+        joined(
+            tiles.run(
+                network.run,
+                bright,
+                size=size,
+                contract=network.contract,
+                pixel_bytes=network.contract.pixel_bytes,
+                memory=memory,
+                on_tile=lambda done, _: counts.append(done),
+            ),
+            (size[0] * scale, size[1] * scale),
         )
         for memory in (10**9, 15_000_000)
     )
     assert counts.count(1) == 2 and len(counts) > 4
-    assert np.abs(tiled.astype(int) - whole).max() <= 0.1 / 255 * tiles.FULL + 1
+    assert np.abs(tiled - whole).max() <= 0.1 / 255 * FULL + 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_picture_is_the_same_under_any_memory_on_each_engine(write_dng, device):
+    frame = raw.read(write_dng("dark.dng", dark(scene(600, 800), 50), white_balance=(1, 1, 1)))
+    network, counts = model.load(model.find("fast-bayer"), device=device), []
+    pictures = [
+        pipeline.expose(frame, network, replace(PLAIN, memory=memory), lambda _, tiles: counts.append(tiles)).picture
+        for memory in (10**9, pipeline.RESIDENT + 25_000_000)
+    ]
+    assert counts[0] == 1 and counts[-1] >= 4
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() <= 1
 
 
 def test_no_denoising_is_the_plain_demosaic(networks, frame):
@@ -189,9 +206,10 @@ def test_tiles_show_nowhere_in_any_layout(coloured, tmp_path, kind, layout, deno
     height, width = cfa.packed_size(frame, promise)
     settings = replace(PLAIN, bits=16, denoise=denoise)
     pictures, counts = [], []
-    for pieces in (1, 5):
+    for memory in (10**6, 5 * pipeline.MEMORY):
         network = write_convolution(
-            tmp_path / "n.onnx", replace(promise, pixel_bytes=tiles.LARGEST * pieces // (height * width))
+            tmp_path / "n.onnx",
+            replace(promise, pixel_bytes=memory // (height * width)),
         )
         pictures.append(pipeline.expose(frame, network, settings, lambda _, tiles: counts.append(tiles)).picture)
     assert counts[0] == 1 and counts[-1] >= 5
@@ -207,13 +225,14 @@ def test_too_small_a_halo_seams_in_any_layout(coloured, tmp_path, kind, layout):
         pipeline.expose(
             coloured[kind],
             write_convolution(
-                tmp_path / "n.onnx", replace(promise, pixel_bytes=tiles.LARGEST * pieces // (height * width))
+                tmp_path / "n.onnx",
+                replace(promise, pixel_bytes=memory // (height * width)),
             ),
             replace(PLAIN, bits=16),
         ).picture
-        for pieces in (1, 5)
+        for memory in (10**6, 5 * pipeline.MEMORY)
     ]
-    assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 0.1 / 255 * tiles.FULL
+    assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 0.1 / 255 * FULL
 
 
 @pytest.mark.parametrize(("kind", "layout"), EVERY)
@@ -316,7 +335,9 @@ def test_too_little_memory_says_how_much_more(networks, frame):
 
 def test_python_gives_what_the_command_does(networks, write_dng):
     path = write_dng("dark.dng", dark(scene(64, 96), 20), white_balance=(1, 1, 1))
-    assert (darkroom.develop(path, amp=20, bits=8) == pipeline.develop(path, networks["bayer"], PLAIN).picture).all()
+    assert (
+        darkroom.develop(path, amp=20, bits=8, device="cpu") == pipeline.develop(path, networks["bayer"], PLAIN).picture
+    ).all()
 
 
 GOOD = ["blackmagic_pocket4k.dng", "canon_kiss_x4_colorchart.dng", "nikon_d1.nef", "kodak_dc50.kdc"]

@@ -1,10 +1,12 @@
 """Tiles: nothing shows where they meet, and they keep to their memory."""
 
+import threading
+
 import numpy as np
 import pytest
-from made import contract_for
+from made import FULL, contract_for, joined
 
-from darkroom.develop import tiles
+from darkroom.develop import model, tiles
 from darkroom.errors import ModelError, SettingsError
 
 REACH = 4
@@ -23,14 +25,16 @@ def blur(bright: np.ndarray) -> np.ndarray:
 
 
 def run(image: np.ndarray, memory: int, **changes) -> np.ndarray:
-    return tiles.run(
+    pieces = tiles.run(
         blur,
         lambda rows, cols: image[:, rows, cols],
         size=image.shape[1:],
         contract=contract_for("bayer", **changes),
+        pixel_bytes=100,
         memory=memory,
         on_tile=lambda done, tiles: None,
     )
+    return joined(pieces, (2 * image.shape[1], 2 * image.shape[2]))
 
 
 @pytest.fixture
@@ -47,23 +51,67 @@ def test_tiled_equals_whole(image):
 
 def test_too_small_a_halo_seams(image):
     whole = run(image, 10**9).astype(int)
-    assert np.abs(run(image, 90_000, halo=0) - whole).max() > 0.1 / 255 * tiles.FULL
+    assert np.abs(run(image, 90_000, halo=0) - whole).max() > 0.1 / 255 * FULL
+
+
+def test_the_next_tile_is_prepared_while_the_network_works(image):
+    prepared, started = [], threading.Event()
+
+    def bright(rows: slice, cols: slice) -> np.ndarray:
+        prepared.append((rows, cols))
+        if len(prepared) == 2:
+            started.set()
+        return image[:, rows, cols]
+
+    def network(seen: np.ndarray) -> np.ndarray:
+        assert started.wait(30), "the second tile waits for the first"
+        return blur(seen)
+
+    contract = contract_for("bayer")
+    next(
+        tiles.run(
+            network, bright, size=(72, 88), contract=contract, pixel_bytes=100, memory=90_000, on_tile=lambda *_: None
+        )
+    )
+    assert len(prepared) == 2
+
+
+@pytest.mark.parametrize("memory", [60_000, 90_000, 100_000, 300_000, 10**9])
+@pytest.mark.parametrize("size", [(72, 88), (8, 400), (4, 4), (136, 68)])
+def test_all_tiles_are_of_one_size_and_waste_nothing(size, memory):
+    contract = contract_for("bayer")
+    plan = tiles.plan(*size, contract, pixel_bytes=100, memory=memory)
+    (tall,), (wide,) = (
+        {seen.stop - seen.start for seen in seens}
+        for seens in ([tile.seen_rows for tile in plan], [tile.seen_cols for tile in plan])
+    )
+    down, across = len({tile.core_rows.start for tile in plan}), len({tile.core_cols.start for tile in plan})
+    for parts, side, length in ((down, tall, size[0]), (across, wide, size[1])):
+        assert parts * side < length + 2 * (parts - 1) * contract.halo + parts * contract.multiple
+
+
+def test_halos_cost_at_most_a_fifth_at_12_mp():
+    for name in ("fast-bayer", "fine-bayer"):
+        contract = model.read_contract(model.find(name))
+        plan = tiles.plan(1424, 2136, contract, pixel_bytes=contract.pixel_bytes + 48, memory=700 * 10**6)
+        seen = plan[0].seen_rows.stop * plan[0].seen_cols.stop * len(plan)
+        assert seen <= 1.2 * 1424 * 2136, name
 
 
 @pytest.mark.parametrize("memory", [60_000, 100_000, 300_000, 10**9])
 def test_every_pixel_belongs_to_one_core_and_no_tile_is_too_large(memory):
     contract = contract_for("bayer")
     count = np.zeros((72, 88), int)
-    for tile in tiles.plan(72, 88, contract, memory):
+    for tile in tiles.plan(72, 88, contract, pixel_bytes=100, memory=memory):
         count[tile.core_rows, tile.core_cols] += 1
         seen = (tile.seen_rows.stop - tile.seen_rows.start) * (tile.seen_cols.stop - tile.seen_cols.start)
-        assert seen * contract.pixel_bytes <= memory
+        assert seen * 100 <= memory
         assert tile.seen_rows.start % contract.multiple == tile.seen_cols.start % contract.multiple == 0
     assert (count == 1).all()
 
 
 def test_the_plan_is_one_tile_when_memory_allows():
-    assert len(tiles.plan(72, 88, contract_for("bayer"), 10**9)) == 1
+    assert len(tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=10**9)) == 1
 
 
 def test_an_image_smaller_than_any_tile_works():
@@ -72,10 +120,13 @@ def test_an_image_smaller_than_any_tile_works():
 
 def test_progress_counts_every_tile(image):
     heard = []
-    tiles.run(
-        blur, lambda rows, cols: image[:, rows, cols], size=(72, 88), contract=contract_for("bayer"), memory=90_000,
-        on_tile=lambda done, tiles: heard.append((done, tiles)),
+    pieces = tiles.run(
+        blur, lambda rows, cols: image[:, rows, cols], size=(72, 88), contract=contract_for("bayer"), pixel_bytes=100,
+        memory=90_000, on_tile=lambda done, tiles: heard.append((done, tiles)),
     )  # fmt: skip
+    assert heard == [], "nothing runs before the first piece is asked for"
+    for given, _ in enumerate(pieces, 1):
+        assert len(heard) == given
     assert heard == [(i + 1, len(heard)) for i in range(len(heard))] and len(heard) > 1
 
 
@@ -87,4 +138,4 @@ def test_a_value_that_is_not_finite_is_an_error(image):
 
 def test_too_little_memory_says_how_much_is_needed():
     with pytest.raises(SettingsError, match="raise --memory"):
-        tiles.plan(72, 88, contract_for("bayer"), 1000)
+        tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=1000)

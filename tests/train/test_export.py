@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from made import FULL, joined
 from onnx import numpy_helper
 from torch import nn
 from torch.nn import functional as F
@@ -157,15 +158,17 @@ def test_tiles_with_the_measured_halo_equal_the_whole_and_with_less_seam(tiny):
     image = reach.scenes("bayer4", "balanced", 96, 128)[0].numpy()
 
     def run(memory, **changes):
-        return tiles.run(
+        pieces = tiles.run(
             loaded.run, lambda rows, cols: image[:, rows, cols], size=image.shape[1:], memory=memory,
-            contract=replace(loaded.contract, **changes), on_tile=lambda done, tiles: None,
-        ).astype(int)  # fmt: skip
+            contract=replace(loaded.contract, **changes), pixel_bytes=loaded.contract.pixel_bytes,
+            on_tile=lambda done, tiles: None,
+        )  # fmt: skip
+        return joined(pieces, (image.shape[1] * loaded.contract.scale, image.shape[2] * loaded.contract.scale))
 
     small = loaded.contract.pixel_bytes * 48 * 48
     whole = run(10**9)
-    assert np.abs(run(small) - whole).max() <= reach.SEAM * tiles.FULL
-    assert np.abs(run(small, halo=0) - whole).max() > reach.SEAM * tiles.FULL
+    assert np.abs(run(small) - whole).max() <= reach.SEAM * FULL
+    assert np.abs(run(small, halo=0) - whole).max() > reach.SEAM * FULL
 
 
 def test_a_network_that_sees_everything_is_refused(tmp_path):
