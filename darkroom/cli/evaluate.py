@@ -46,6 +46,13 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="Teach --amp auto from the photos of --amplifier; write its weights."),
     ] = None,
+    sensor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PHOTOS",
+            help="Instead, measure what a sensor's glow, columns and hot sites cost, and what mends them.",
+        ),
+    ] = None,
     convention: Annotated[
         str | None,
         typer.Option(
@@ -191,6 +198,11 @@ def evaluate(
             metering.ratios(amplifier, amp or "auto", at, by, cfa or "bayer", lights)
         return
     _alone("--amplifier", amplifier, {"scenes": scenes, "fit": fit})
+    if sensor:
+        if simulate or pairs or merge or len(models or []) > 1:
+            raise SettingsError("--sensor: takes one network and photos; leave --simulate, --pairs and --merge out")
+        _sensor(sensor, (models or ["fast-bayer"])[0], device)
+        return
     if simulate and pairs:
         raise SettingsError("--simulate and --pairs: score on one; merge the other's scores by --json and --merge")
     if not simulate and not pairs and (models or not merge):
@@ -293,6 +305,21 @@ def _unseen(option: str, others: Mapping[str, object]) -> None:
     """Refuse options for which there is no picture to show."""
     if found := next((name for name, value in others.items() if value), None):
         raise SettingsError(f"{option}: makes no pictures; leave --{found} out")
+
+
+def _sensor(photos: Path, model: str, device: str) -> None:
+    """Print what a sensor's pattern costs, developed in several ways, and what becomes of stars."""
+    from darkroom.evaluate import marks
+
+    network = next(iter(options.networks([model], device).values()))
+    found = list(grids.watched(marks.scores(photos, network, lambda step: None), "a sensor's pattern", None))
+    print(f"{marks.SCENES} scenes of {marks.CROP[0]}x{marks.CROP[1]}, noise of {marks.CAMERA}, developed by {model}")
+    print(f"{'':38}{'dB':>8}{'hot sites seen':>18}{'sites filled in':>18}")
+    for each in found:
+        way = f"x{each.ratio:g} {each.way}"
+        print(f"{way:38}{each.psnr:8.2f}{f'{each.visible} of {each.hot}':>18}{each.taken:18.0f}")
+    sky = marks.sky()
+    print(f"a drawn sky: {sky.taken} of {sky.stars} stars {marks.STAR_WIDTH:g} sites wide were taken for hot sites")
 
 
 def _alone(option: str, given: object, others: Mapping[str, object]) -> None:
