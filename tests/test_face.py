@@ -26,8 +26,11 @@ FACE = set(inspect.signature(darkroom.develop).parameters) - {"photo"}
 
 CALLED_OTHERWISE = {"bracket": "brackets", "wb": "white_balance", "name": "model"}
 """What a field or an option is called in the face."""
-OF_FILES = {"files", "output", "format", "on_conflict", "recursive", "as_json", "dry_run"}
+OF_FILES = {"files", "output", "format", "compression", "tiled", "on_conflict", "recursive", "as_json", "dry_run"}
 """Options of the command that say nothing of the picture, which the face hands back."""
+
+OF_THE_SENSOR = {"dark", "camera_file"}
+"""What is done to a frame before it is developed: `darkroom.sensor.darkframes`."""
 
 WISHES = {
     "amp": (20, Amp("number", 20.0)),
@@ -77,7 +80,7 @@ def test_every_setting_can_be_given_from_python():
 
 
 def test_python_and_the_command_take_the_same_settings():
-    options = set(inspect.signature(command).parameters) - OF_FILES
+    options = set(inspect.signature(command).parameters) - OF_FILES - OF_THE_SENSOR
     assert {CALLED_OTHERWISE.get(name, name) for name in options} == FACE
 
 

@@ -47,7 +47,6 @@ LIBRARIES = {
     "openvino": ("darkroom.develop.engines",),
     "imagecodecs": ("darkroom.write.image",),
     "isal": ("darkroom.write.image",),
-    "imageio": ("darkroom.write.image", "darkroom.sensor.simulate", "darkroom.evaluate"),
     "tifffile": ("darkroom.write.image",),
     # Not to write pictures: dark raws are made of photos, training and the evaluation read some, the demo draws one.
     "PIL": ("darkroom.sensor", "darkroom.train", "darkroom.evaluate", "darkroom.cli.scene"),

@@ -25,6 +25,7 @@ from darkroom.develop.pipeline import RESIDENT, Developed, Settings
 from darkroom.errors import DarkroomError, told
 from darkroom.frame import CFA, Frame
 from darkroom.write import exif, image
+from darkroom.write.image import Encoding
 
 TILE = 200_000_000
 """Bytes always left to a tile: with less, halos cost the fast networks more time than overlapping saves."""
@@ -86,12 +87,15 @@ def run(
     choice: Choice,
     settings: Settings,
     *,
+    encoding: Encoding = Encoding(),
     on_tile: Callable[[Path, int, int], None],
     on_done: Callable[[Result], None],
     stop: Callable[[], bool],
+    prepare: Callable[[Frame, Path], Frame] = lambda frame, path: frame,
 ) -> None:
     """Develop every job; a file that fails costs that file only, a full disk ends the batch.
 
+    prepare: what to do to each frame first, such as taking its sensor's pattern away; it may raise a DarkroomError.
     on_tile hears (input, done, all) after each tile of the network, on_done every result in order, both in this thread;
     `stop` is asked before each file. Raises ModelError where the network asked for cannot be had, before any file is
     developed.
@@ -126,7 +130,7 @@ def run(
             full = full or ended
 
     def begin(job: Job | None) -> Future[tuple[Frame, float]] | None:
-        return reader.submit(_read, job.input) if job else None
+        return reader.submit(_read, job.input, prepare) if job else None
 
     try:
         ahead = begin(batch.jobs[0])
@@ -169,7 +173,7 @@ def run(
                     introduced.add(chosen)
                     developed = replace(developed, notes=chosen.notes + developed.notes)
                 work = _Unwritten(job.input, target, developed, block, seconds, chosen)
-                behind.append(writer.submit(_write, work))
+                behind.append(writer.submit(_write, work, encoding))
                 del developed, work  # the writer's now, which drops the picture once it is written
             del frame
             ahead = ahead or begin(following)
@@ -192,9 +196,9 @@ class _Unwritten:
     model: Model
 
 
-def _read(path: Path) -> tuple[Frame, float]:
+def _read(path: Path, prepare: Callable[[Frame, Path], Frame]) -> tuple[Frame, float]:
     started = time.perf_counter()
-    frame = raw.read(path)
+    frame = prepare(raw.read(path), path)
     return frame, time.perf_counter() - started
 
 
@@ -203,13 +207,13 @@ def _exif(path: Path, frame: Frame, developed: Developed) -> bytes:
     return exif.block(path, frame, developed.ratio, width=width, height=height, software=f"darkroom {__version__}")
 
 
-def _write(work: _Unwritten) -> tuple[Result, bool]:
+def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
     """Write a picture; also tell whether the disk can take no more."""
     started = time.perf_counter()
     path, developed = work.target.path, work.developed
     try:
         image.make_folder(path.parent)
-        image.write(developed.picture, path, exif=work.exif, overwrite=work.target.overwrite)
+        image.write(developed.picture, path, exif=work.exif, overwrite=work.target.overwrite, encoding=encoding)
     except Exception as error:
         return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
     seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from darkroom.errors import SettingsError
+
 if TYPE_CHECKING:
     from darkroom.sensor.calibrate import Calibration, Point
     from darkroom.sensor.lenscap import Look
@@ -19,13 +21,20 @@ def calibrate(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What to call the camera. [default: by its model]")
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write the entry here, and beside it, as .npz, the sensor's pattern."
+        ),
+    ] = None,
 ) -> None:
     """Measure a camera's noise, so that a network can be trained for it.
 
     Take two or more photos with the lens capped, and two or more (better six) of one blurred scene or white wall from a
     tripod, all at the same ISO and nothing moved or dimmed between them. Do so at four ISOs or more to cover the range;
     one ISO gives an entry for that ISO alone. The entry goes to stdout, what was measured to stderr; train with
-    --camera-file.
+    --camera-file. With -o FILE.toml the pattern that the lens-cap frames share is kept, too, and `develop
+    --camera-file FILE.toml` takes it from photos.
 
     \b
     Example:
@@ -33,14 +42,31 @@ def calibrate(
     """
     from darkroom.sensor import calibrate as calibration
 
-    found = calibration.calibrate(raws, on_frame=lambda path, kind: _say(f"{path}: {kind}"))
+    caps: list[Path] = []
+
+    def hear(path: Path, kind: str) -> None:
+        _say(f"{path}: {kind}")
+        if kind == "lens cap":
+            caps.append(path)
+
+    if output and (exists := next((path for path in (output, output.with_suffix(".npz")) if path.exists()), None)):
+        raise SettingsError(f"{exists}: already exists; name another file")
+    found = calibration.calibrate(raws, on_frame=hear)
     text = calibration.entry(found, name or calibration.name_of(found.model))
     for point in found.points:
         _say(_figures(point))
         _say(_looks(point, calibration.imitation(found, point)))
     for line in _notes(found):
         _say(f"note: {line}")
-    print(text, end="")
+    if output is None:
+        print(text, end="")
+        return
+    from darkroom.sensor import darkframes
+
+    darkframes.save(darkframes.learn(caps), output.with_suffix(".npz"))
+    output.write_text(text, encoding="utf-8")
+    print(output)
+    print(output.with_suffix(".npz"))
 
 
 def _figures(point: "Point") -> str:

@@ -17,6 +17,7 @@ from darkroom.errors import ModelError, SettingsError
 if TYPE_CHECKING:
     from darkroom.batch.jobs import Batch
     from darkroom.develop.finish import Bits
+    from darkroom.frame import Frame
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg"}
 FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -46,6 +47,10 @@ def develop(
         Literal[8, 16, 32] | None,
         typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF 16]"),
     ] = None,
+    compression: Annotated[
+        Literal["none", "deflate", "zstd"], typer.Option(help="Of a TIFF; zstd is fast, but not read everywhere.")
+    ] = "none",
+    tiled: Annotated[bool, typer.Option("--tiled", help="Lay a TIFF out in tiles of 256 x 256, not strips.")] = False,
     wb: Annotated[
         str, typer.Option(metavar="WB", help="White balance: camera, daylight, auto, or gains R,G,B.")
     ] = "camera",
@@ -65,6 +70,18 @@ def develop(
     hot_sites: Annotated[
         Literal["auto", "off"], typer.Option(help="Fill in hot and dead sites, which shine through any network.")
     ] = "auto",
+    dark: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RAW",
+            help="Lens-cap frames of the same camera: files or folders, once or more.",
+            show_default=False,
+        ),
+    ] = None,
+    camera_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A camera's profile by `calibrate -o`, instead of lens-cap frames."),
+    ] = None,
     brackets: Annotated[
         str | None,
         typer.Option(metavar="0.5,1,2", help="Write one picture for each factor on the ratio, from one decode."),
@@ -107,6 +124,9 @@ def develop(
     )
     depth = bits or BITS[FORMATS[suffix.lower()]]
     image.check(Path(f"*{suffix}"), depth)
+    encoding = image.Encoding(compression, tiled)
+    if encoding != image.Encoding() and FORMATS[suffix.lower()] != "tiff":
+        raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")
     parsed = amplifier.parse(amp)
     balance, size = options.white_balance(wb), options.memory(memory)
     if dry_run:
@@ -116,6 +136,7 @@ def develop(
     from darkroom.cli.show import Show
     from darkroom.develop import pipeline
 
+    prepare, held = _darkness(dark, camera_file)
     settings = pipeline.Settings(
         amp=parsed,
         white_balance=balance,
@@ -123,7 +144,7 @@ def develop(
         hot_sites=hot_sites,
         look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
         bits=depth,
-        memory=size,
+        memory=size - held,
     )
     with Show(planned.pictures, amp, as_json) as show, _stoppable() as stop:
         try:
@@ -131,9 +152,11 @@ def develop(
                 planned,
                 batch.Choice(model, quality, device),
                 settings,
+                encoding=encoding,
                 on_tile=show.tile,
                 on_done=show.result,
                 stop=stop,
+                prepare=prepare,
             )
         except ModelError as error:  # the network asked for cannot be had: no photo's fault
             raise SettingsError(str(error)) from error
@@ -150,6 +173,23 @@ def develop(
         show.log(f"darkroom: the other {left} were not developed")
     if show.failed:
         raise typer.Exit(FAILED)
+
+
+def _darkness(dark: list[str] | None, camera_file: Path | None) -> "tuple[Callable[[Frame, Path], Frame], int]":
+    """Tell what to take from each photo first, its sensor's pattern where that is known, and the bytes that holds."""
+    if dark and camera_file:
+        raise SettingsError("--dark and --camera-file: both tell of the sensor's pattern; give one")
+    if not dark and not camera_file:
+        return lambda frame, path: frame, 0
+    from darkroom.batch import jobs
+    from darkroom.sensor import darkframes
+
+    if camera_file:
+        learned = darkframes.load(camera_file.with_suffix(".npz"))
+    else:
+        learned = darkframes.learn([source.path for source in jobs.found(dark or [], recursive=True)])
+    held = sum(group.pattern.nbytes for group in learned.groups)
+    return lambda frame, path: darkframes.removed(frame, learned, path), held
 
 
 def _suffix(output: str | None, format: str | None) -> str:

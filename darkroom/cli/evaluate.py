@@ -14,6 +14,8 @@ from darkroom.errors import SettingsError
 if TYPE_CHECKING:
     from darkroom.evaluate.case import Case
     from darkroom.evaluate.cost import Cost
+    from darkroom.evaluate.detection import Watch
+    from darkroom.evaluate.preference import Pairs
     from darkroom.evaluate.score import Score
     from darkroom.evaluate.sheet import Crops
     from darkroom.evaluate.systems import Made, Plan
@@ -137,6 +139,22 @@ def evaluate(
             "for each channel. [default: as it is]"
         ),
     ] = None,
+    ab: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write a page into this new folder that asks which of two pictures is better."
+        ),
+    ] = None,
+    detector: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Find objects, too, by this .onnx, and compare with those of the references."
+        ),
+    ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(metavar="P", min=0.01, max=0.99, help="What a find in a reference must exceed. [default: 0.7]"),
+    ] = None,
     merge: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Add the scores of an earlier run's --json.", show_default=False),
@@ -214,10 +232,12 @@ def evaluate(
     _alone("--simulate", simulate, {"ratios": ratios, "cameras": cameras, "cfa": cfa, "colour": colour, "crop": crop})
     _alone("--pairs", pairs, {"convention": convention, "cache": cache})
     _alone("--sheet", crops, {"places": places})
+    _alone("--detector", detector, {"confidence": confidence})
     _alone("--peer", peer, {"normalisation": normalisation, "noise": noise})
-    from darkroom.evaluate import rawdomain, report, sheet
+    from darkroom.evaluate import preference, rawdomain, report, sheet, systems
     from darkroom.evaluate.measure import Measures
     from darkroom.evaluate.score import Setting
+    from darkroom.write import page
 
     merged = [score for path in merge or [] for score in report.read(path)]
     scores: list[Score] = []
@@ -235,10 +255,12 @@ def evaluate(
             print(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
             return
         measures = Measures(scoring.words(metrics), lpips_weights=lpips_weights, align=align)
+        if ab and len(systems.shown(plan)) < 2:
+            raise SettingsError(preference.FEW)
         setting = Setting(centre=centre, measures=measures, domain=domain)
         if domain == "raw":
             rawdomain.check(plan, measures)
-            _unseen("--domain raw", {"html": html, "output": output, "centre": centre})
+            _unseen("--domain raw", {"ab": ab, "detector": detector, "html": html, "output": output, "centre": centre})
         if pairs:
             runs = [scoring.real(pairs, convention or "folder", plan, setting, cache)]
         elif simulate:
@@ -252,12 +274,21 @@ def evaluate(
                 scoring.crop(crop),
             )
             runs = scoring.simulated(bench, plan, setting)
+    if (detector or ab) and "bm3d" in baselines:
+        option = "--detector" if detector else "--ab"
+        raise SettingsError(f"{option}: looks at whole pictures, and bm3d works on the centre; leave bm3d out")
+    seen = _watch(detector, confidence) if detector else None
+    weights: dict[str, float] = {}
+    if ab and simulate is None and pairs is None:
+        raise SettingsError("--ab: shows new pictures; give --simulate or --pairs")
+    pairs_folder, asked = (_new_folder(ab), preference.Pairs()) if ab else (None, None)
     folder = _new_folder(output) if output else None
     with TemporaryDirectory(prefix="darkroom-crops-") as place:
         middles = sheet.Crops(Path(place))
         for run in runs:
             costs |= _costs(run.plan, costs) if cost else {}
-            for score in _scored(run, middles if html else None, folder):
+            weights |= _weights(run.plan) if seen else {}
+            for score in _scored(run, middles if html else None, folder, seen, asked):
                 scores.append(_priced(score, costs))
                 if as_json:
                     print(report.to_line(scores[-1]), flush=True)
@@ -265,14 +296,20 @@ def evaluate(
         if csv:
             report.write_csv(scores, csv)
         tables, notes = report.tables(scores, "camera" if cross else "ratio"), report.notes(scores)
+        if asked and pairs_folder:
+            asked.write(pairs_folder)
+        found = [seen.grid(weights)] if seen and seen.finds else []
         if html:
-            sheet.write(html, tables, scores, middles, notes)
-    grids.show([grid for table in tables for grid in report.grids(table)], notes, to_stderr=as_json)
+            more = [piece for grid in found for piece in (page.heading(grid.title), page.table(grid.header, grid.rows))]
+            sheet.write(html, tables, scores, middles, notes, [*more, *(seen.parts() if seen else ())])
+    grids.show([*(grid for table in tables for grid in report.grids(table)), *found], notes, to_stderr=as_json)
 
 
-def _scored(run: scoring.Run, crops: "Crops | None", pictures: Path | None) -> "Iterator[Score]":
+def _scored(
+    run: scoring.Run, crops: "Crops | None", pictures: Path | None, seen: "Watch | None", asked: "Pairs | None"
+) -> "Iterator[Score]":
     """Score a run, keeping what is to be kept."""
-    from darkroom.evaluate import rawdomain, score, sheet
+    from darkroom.evaluate import rawdomain, score, sheet, systems
 
     watched = grids.watched(run.cases, run.setting.data, run.count)
     if run.setting.domain == "raw":
@@ -286,8 +323,30 @@ def _scored(run: scoring.Run, crops: "Crops | None", pictures: Path | None) -> "
             crops.keep(case, made)
         if folder:
             sheet.save(folder, case, made)
+        wanted = {name: made[name] for name in made if name in systems.shown(run.plan)}
+        if seen:
+            seen.keep(case, wanted)
+        if asked:
+            asked.keep(case, wanted)
 
     return score.scores(watched, run.plan, run.setting, keep)
+
+
+def _watch(file: Path, confidence: float | None) -> "Watch":
+    """Open the detector that looks at every picture."""
+    from darkroom.evaluate import detection
+
+    return detection.Watch(detection.load(file), confidence or detection.CONFIDENCE)
+
+
+def _weights(plan: "Plan") -> dict[str, float]:
+    """Billions of multiply-accumulates of each network over a frame of SID's."""
+    from darkroom.evaluate import cost
+
+    return {
+        name: cost.macs(each.model, *cost.FRAME[each.model.contract.cfa or "bayer"]) / 1e9
+        for name, each in plan.networks.items()
+    }
 
 
 def _costs(plan: "Plan", known: "dict[str, Cost]") -> "dict[str, Cost]":

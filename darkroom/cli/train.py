@@ -39,7 +39,8 @@ def train(
         typer.Option(metavar="PATH", help="Real pairs: a SID list, a folder with short/ and long/, or a CSV."),
     ] = None,
     photos: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Clean photos, JPEG, PNG or raw, to be made dark.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Clean photos, JPEG, PNG, TIFF, WebP, AVIF or raw, to be made dark."),
     ] = None,
     validation: Annotated[
         Path | None,

@@ -74,16 +74,21 @@ def macs(network: Model, height: int, width: int) -> int:
     The frame is filled up to the network's multiple, as it is when developed. Raises SettingsError without the package
     onnx, ModelError where the graph does not tell its shapes.
     """
+    contract = network.contract
+    step = PIXEL[contract.packing] * contract.multiple
+    high, wide = (-(-length // step) * contract.multiple for length in (height, width))
+    return count(network.file, (1, PLANES[contract.packing], high, wide))
+
+
+def count(file: Path, shape: tuple[int, ...]) -> int:
+    """Count the multiply-accumulates of an ONNX file for an input of this shape; raises as `macs` does."""
     try:
         import onnx
     except ImportError:
         raise SettingsError("--cost: needs onnx; `pip install 'darkroom[evaluate]'`") from None
-    contract = network.contract
-    step = PIXEL[contract.packing] * contract.multiple
-    sides = [-(-length // step) * contract.multiple for length in (height, width)]
-    graph = onnx.load(network.file)
+    graph = onnx.load(file)
     dims = graph.graph.input[0].type.tensor_type.shape.dim
-    for dim, length in zip(dims, (1, PLANES[contract.packing], *sides), strict=True):
+    for dim, length in zip(dims, shape, strict=True):
         dim.dim_value = length
     for output in graph.graph.output:
         output.type.tensor_type.ClearField("shape")  # its names for height and width contradict the numbers
@@ -92,7 +97,7 @@ def macs(network: Model, height: int, width: int) -> int:
         inner = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True).graph
     except onnx.shape_inference.InferenceError as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{network.file}: its shapes cannot be told ({reason}); export it again") from None
+        raise ModelError(f"{file}: its shapes cannot be told ({reason}); export it again") from None
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*inner.input, *inner.value_info, *inner.output)
@@ -105,7 +110,7 @@ def macs(network: Model, height: int, width: int) -> int:
             known = [shapes.get(name, ()) for name in wanted]
             if not all(known) or not all(map(all, known)):
                 what = node.name or node.op_type
-                raise ModelError(f"{network.file}: the shapes of {what} cannot be told; export it again")
+                raise ModelError(f"{file}: the shapes of {what} cannot be told; export it again")
             total += _of_node(node.op_type, *known) + (prod(known[2]) if len(node.input) > 2 else 0)  # with biases
     return total
 

@@ -25,6 +25,7 @@ from PIL import Image
 
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import as_authors
+from darkroom.sensor.photos import SUFFIXES
 
 Array = NDArray[np.floating]
 
@@ -40,7 +41,6 @@ NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (-1, 1))
 """Pixels down and right."""
 LONGEST = 1280
 """Pixels: what a photo is reduced to before fitting, about the size of the authors' own."""
-PHOTOS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def load(file: Path) -> Pristine:
 def _photos(folder: Path, longest: int) -> Iterator[NDArray[np.float64]]:
     """Read a folder's photos, each reduced to `longest` pixels: (H, W, 3) in [0, 1]."""
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in PHOTOS:
+        if file.suffix.lower() not in SUFFIXES:
             continue
         try:
             with Image.open(file) as photo:

@@ -109,7 +109,7 @@ def _table(scores: Sequence[Score], data: str, cfa: str, window: str, across: Ac
                 f"{system}: scored on {len(raws[system])} dark raws of {window} that are not "
                 f"the {len(raws[systems[0]])} of {systems[0]}; use the same photos, ratios, cameras and crops for both"
             )
-    ratios = tuple(dict.fromkeys(_said(ratio) for ratio in sorted({score.ratio for score in scores})))
+    ratios = tuple(dict.fromkeys(said(ratio) for ratio in sorted({score.ratio for score in scores})))
     if across == "camera":
         columns = tuple(dict.fromkeys(score.camera for score in scores))
     else:
@@ -134,17 +134,17 @@ def _columns(ratios: tuple[str, ...], *, real: bool) -> tuple[str, ...]:
     return (*ratios, ALL) if len(ratios) <= MOST else (ALL,)
 
 
-def _said(ratio: float) -> str:
+def said(ratio: float) -> str:
     """Round a ratio, which EXIF tells roughly.
 
-    >>> _said(99.98), _said(2.5), _said(1200.4)
+    >>> said(99.98), said(2.5), said(1200.4)
     ('x100', 'x2.5', 'x1200')
     """
     return f"x{float(f'{ratio:.3g}'):g}" if ratio < 1000 else f"x{ratio:.0f}"
 
 
 def _falls(score: Score, column: str, across: Across) -> bool:
-    return score.camera == column if across == "camera" else column in (ALL, _said(score.ratio))
+    return score.camera == column if across == "camera" else column in (ALL, said(score.ratio))
 
 
 def _mean(scores: Sequence[Score]) -> Measured:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from darkroom.evaluate import report
-from darkroom.evaluate.case import Case, Picture
+from darkroom.evaluate.case import Case, as_authors
 from darkroom.evaluate.report import Table
 from darkroom.evaluate.score import Score, centre
 from darkroom.evaluate.systems import BASELINES, Made
@@ -40,7 +39,7 @@ class Crops:
             pictures = {REFERENCE: case.reference} | pictures
         for name, picture in pictures.items():
             known[name] = self.folder / f"{sum(map(len, self.files.values()))}.npy"
-            np.save(known[name], _levels(centre(picture, SIDE)))
+            np.save(known[name], as_authors(centre(picture, SIDE)))
 
     def rows(self, score: Score, scored: Mapping[str, Score]) -> list[str]:
         """Set what became of a dark raw side by side: the reference, then every system and its PSNR."""
@@ -57,15 +56,23 @@ def save(folder: Path, case: Case, made: Mapping[str, Made]) -> None:
     stem = f"{Path(case.photo).stem}-{case.frame.cfa}"
     for name, each in made.items():
         path = folder / f"{stem}-x{case.ratio:g}-{name.replace('/', '_')}.png"
-        image.write(_levels(each.picture), path, exif=b"", overwrite=False)
+        image.write(as_authors(each.picture), path, exif=b"", overwrite=False)
     if not (folder / f"{stem}-{REFERENCE}.png").exists():
-        image.write(_levels(case.reference), folder / f"{stem}-{REFERENCE}.png", exif=b"", overwrite=False)
+        image.write(as_authors(case.reference), folder / f"{stem}-{REFERENCE}.png", exif=b"", overwrite=False)
 
 
-def write(path: Path, tables: Sequence[Table], scores: Sequence[Score], crops: Crops, notes: Sequence[str]) -> None:
-    """Write the page; `notes` are paragraphs that say how the numbers came about. Raises OutputError.
+def write(
+    path: Path,
+    tables: Sequence[Table],
+    scores: Sequence[Score],
+    crops: Crops,
+    notes: Sequence[str],
+    more: Sequence[str] = (),
+) -> None:
+    """Write the page; `notes` are paragraphs that say how the numbers came about, `more` pieces before them.
 
-    Of the same data the crops are shown once, by the smallest window, which every system was scored on.
+    Of the same data the crops are shown once, by the smallest window, which every system was scored on. Raises
+    OutputError.
     """
     parts = []
     smallest = {(table.data, table.cfa): table.window for table in tables}
@@ -76,6 +83,7 @@ def write(path: Path, tables: Sequence[Table], scores: Sequence[Score], crops: C
         if table.window == smallest[table.data, table.cfa]:
             kind = (table.data, table.cfa, table.window)
             parts += _examples([score for score in scores if (score.data, score.cfa, score.window) == kind], crops)
+    parts += more
     parts += [page.heading("How the numbers came about"), *(page.paragraph(note) for note in notes)] if notes else []
     page.write(path, "darkroom evaluate", parts)
 
@@ -105,7 +113,3 @@ def _examples(scores: Sequence[Score], crops: Crops) -> list[str]:
 
 def _raw(score: Score) -> tuple[str, str, float, str]:
     return score.photo, score.cfa, score.ratio, score.camera
-
-
-def _levels(picture: Picture) -> NDArray[np.uint8]:
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -27,6 +27,7 @@ from darkroom.evaluate.case import BURST, Case
 from darkroom.evaluate.lit import Scene, lit
 from darkroom.frame import CFA, Frame
 from darkroom.sensor import noise, simulate
+from darkroom.sensor.photos import SUFFIXES
 from darkroom.write import dng
 
 Colour = Literal["identity", "camera"]
@@ -71,7 +72,7 @@ def plan(
     cfa: CFA = "bayer",
     colour: Colour = "identity",
 ) -> list[Dark]:
-    """Plan the bench over every JPEG or PNG of a folder, by name.
+    """Plan the bench over every photo of a folder, by name.
 
     Cameras and phases go in turn, shifted by one with each ratio, so that every ratio meets them all. Raises
     SettingsError for a folder without photos, an unknown camera, or a ratio that is not positive.
@@ -90,8 +91,8 @@ def plan(
 
 
 def photos_of(folder: Path) -> list[Path]:
-    """List the JPEG and PNG files of a folder, by name; raises SettingsError where it has none."""
-    names = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    """List the photos of a folder, by name; raises SettingsError where it has none."""
+    names = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not names:
         raise SettingsError(f"{folder}: holds no photo; name a folder of clean JPEG or PNG photos")
     return names

@@ -18,6 +18,7 @@ from darkroom.develop import cfa
 from darkroom.errors import SettingsError
 from darkroom.frame import CFA
 from darkroom.sensor import noise, simulate
+from darkroom.sensor.photos import SUFFIXES
 from darkroom.sensor.simulate import Example, Kind, Photo
 from darkroom.train import darken, pairs
 from darkroom.train.cache import Appearance, Cache
@@ -40,8 +41,6 @@ DARKNESS_PAIRS = 200
 """Pairs that paper 004's parameters are estimated from."""
 Scenes = tuple[tuple[Pair, ...], ...]
 Photos = tuple[Path, ...]
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,10 @@ raw file + Frame + ratio -> one EXIF block (bytes): little-endian TIFF header, I
 Only tags that still hold for the picture are carried over; maker notes, thumbnails and offsets stay behind. The file is
 untrusted: three directories are read, a few kilobytes, and whatever does not parse is left out. What the file does not
 tell comes from the frame.
+
+By hand, as raw files need the reading and DNGs the laying out anyway (tiff.py): a block takes 0.3 ms. Pillow's `Exif`
+would give back the real files' blocks changed: the user's comment as BYTE, which no reader looks for, signed values
+unsigned, fractions reduced; piexif has had no release since 2019.
 """
 
 import struct

@@ -83,17 +83,20 @@ def paragraph(text: str) -> str:
 
 def picture(array: NDArray[np.uint8], caption: str) -> str:
     """Embed a picture, (H, W, 3) sRGB, as a JPEG of quality 95 without chroma subsampling."""
+    return _figure(address(array), caption)
+
+
+def address(array: NDArray[np.uint8]) -> str:
+    """Write a picture into an address, (H, W, 3) sRGB as a JPEG as above: what an image's src may be."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "picture.jpg"
         image.write(array, file, exif=b"", overwrite=True)
-        return stored(file, caption)
+        return _address(file)
 
 
 def stored(file: Path, caption: str) -> str:
     """Embed a .png or .jpg file as it is."""
-    kind = "png" if file.suffix.lower() == ".png" else "jpeg"
-    data, told = base64.b64encode(file.read_bytes()).decode(), escape(caption)
-    return f'<figure><img src="data:image/{kind};base64,{data}" alt="{told}"><figcaption>{told}</figcaption></figure>'
+    return _figure(_address(file), caption)
 
 
 def row(parts: Sequence[str]) -> str:
@@ -155,6 +158,16 @@ def write(path: Path, title: str, parts: Sequence[str]) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"{path}: cannot be written ({reason}); choose another file") from error
+
+
+def _address(file: Path) -> str:
+    kind = "png" if file.suffix.lower() == ".png" else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+
+
+def _figure(address: str, caption: str) -> str:
+    told = escape(caption)
+    return f'<figure><img src="{address}" alt="{told}"><figcaption>{told}</figcaption></figure>'
 
 
 def _is_number(cell: str) -> bool:

@@ -66,6 +66,18 @@ def test_formats_and_places(develop, photo, words, name, kind):
         assert (picture.format, picture.mode) == kind
 
 
+def test_a_tiff_is_compressed_and_tiled_when_told(develop, photo):
+    import tifffile
+
+    develop("a.dng", "--format", "tiff", "--compression", "zstd", "--tiled")
+    with tifffile.TiffFile("a.tif") as found:
+        assert found.pages[0].compression.name == "ZSTD" and found.pages[0].is_tiled
+    develop("a.dng", "-o", "plain.tif")
+    assert np.array_equal(tifffile.imread("a.tif"), tifffile.imread("plain.tif"))
+    code, _, err = develop("a.dng", "--compression", "zstd")
+    assert code == 2 and "are for TIFF" in err
+
+
 def test_tiff_has_16_bits_and_png_8_unless_told(develop, photo):
     import tifffile
 

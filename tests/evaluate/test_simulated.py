@@ -121,3 +121,12 @@ def test_a_burst_is_of_one_scene_with_noise_of_its_own(photos):
     assert len({frame.mosaic.tobytes() for frame in case.burst}) == 8
     means = [frame.mosaic.mean() for frame in case.burst]
     assert max(means) - min(means) < 3
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
+def test_photos_of_every_usual_format_are_read(tmp_path, suffix):
+    Image.new("RGB", (40, 32), (10, 120, 230)).save(tmp_path / f"blue{suffix}")
+    (photo,) = simulated.photos_of(tmp_path)
+    read = simulated.read_photo(photo)
+    assert read.shape == (32, 40, 3)
+    assert np.abs(read.astype(int) - (10, 120, 230)).max() <= 8  # what lossy formats lose

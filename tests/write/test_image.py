@@ -176,6 +176,34 @@ def test_tifffile_reads_the_nested_directories(tmp_path):
         assert [tag.code for tag in tags] == sorted(tag.code for tag in tags)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("compression", ["none", "deflate", "zstd"])
+def test_every_tiff_reads_back_exactly_with_its_exif(tmp_path, monkeypatch, compression, tiled, dtype):
+    monkeypatch.setattr(image, "_BAND", 10_000)
+    values, path = picture(300, 270, dtype=dtype), tmp_path / "photo.tif"
+    image.write(values, path, exif=exif_block(), overwrite=False, encoding=image.Encoding(compression, tiled))
+    with tifffile.TiffFile(path) as found:
+        page = found.pages[0]
+        assert np.array_equal(page.asarray(), values)
+        assert page.compression.name == {"none": "NONE", "deflate": "ADOBE_DEFLATE", "zstd": "ZSTD"}[compression]
+        assert page.is_tiled == tiled and len(page.dataoffsets) > 1
+        assert page.tags["ExifTag"].value["LensModel"] == "35 mm f/1.8 S"
+        assert page.tags["GPSTag"].value["GPSLatitudeRef"] == "N"
+        assert len(found.pages) == 1
+    assert np.array_equal(imagecodecs.tiff_decode(path.read_bytes()), values)  # by libtiff
+
+
+def test_a_compressed_tiff_is_smaller(tmp_path):
+    values = np.repeat(picture(300, 27, dtype=np.uint16), 10, 1)
+    sizes = {}
+    for compression in ("none", "deflate", "zstd"):
+        path = tmp_path / f"{compression}.tif"
+        image.write(values, path, exif=b"", overwrite=False, encoding=image.Encoding(compression))
+        sizes[compression] = path.stat().st_size
+    assert max(sizes["deflate"], sizes["zstd"]) < sizes["none"] / 3
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_picture_without_exif_has_none(tmp_path, suffix):
     write(picture(), tmp_path / f"photo{suffix}")

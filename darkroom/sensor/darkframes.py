@@ -1,0 +1,314 @@
+"""Lens-cap frames -> the pattern a sensor adds to every photo, and photos without it.
+
+    raw files, grouped by ISO and exposure time  ->  (H, W) DN a group  ->  Frame less the pattern that fits it
+
+Noise averages out, a fixed pattern does not: glow, dark current, columns, hot sites. It is split into what is smooth,
+per row, per column and per site, and each part is believed as far as it stands out from what the frames' own noise
+would leave of it. For an ISO or time that was not recorded the pattern is fitted through the groups, as PMN (Feng et
+al., TPAMI 2023) has it: a map that grows with the ISO, and an offset by the exposure time.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom.decode import raw
+from darkroom.develop import grain
+from darkroom.errors import RawError, SettingsError
+from darkroom.frame import Frame
+
+Array = NDArray[np.float32]
+
+BLOCK = 32
+"""Sites a side of the blocks whose means are the smooth part."""
+LIGHT, PATCH = 0.005, 0.03
+"""Of white - black: in a lens-cap frame half the blocks lie below the one, and all but 1 % of them below the other."""
+SURE = 4.0
+"""sd of the mean of the frames beyond which a site's own pattern is believed as it is."""
+HOT = 8.0
+"""sd of one frame: a hotter site is filled in from its neighbours, for its dark current is noise, too."""
+FINER = 4
+"""Steps to a DN in what is left, where 16 bits hold them."""
+SAME = 1.02
+"""Exposure times that differ by less are the same."""
+ROWS = 256
+"""Rows worked on at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """What lens-cap frames of one ISO and exposure time have in common."""
+
+    iso: float
+    seconds: float
+    frames: int
+    pattern: Array
+    """(H, W) DN above black."""
+    hot: NDArray[np.intp]
+    """(n, 2) rows and columns of hot sites."""
+
+
+@dataclass(frozen=True, eq=False)
+class Darkness:
+    """A camera's pattern, as its lens-cap frames show it."""
+
+    camera: str
+    cfa: str
+    groups: tuple[Group, ...]
+    source: str
+    """A file that it comes from, to name in messages."""
+
+
+@dataclass(eq=False)
+class _Sum:
+    """Frames of one group so far; its memory does not grow with them, but for means of rows, columns and blocks."""
+
+    total: Array
+    least: NDArray[np.uint16]
+    most: NDArray[np.uint16]
+    read: list[float] = field(default_factory=list)
+    rows: list[Array] = field(default_factory=list)
+    columns: list[Array] = field(default_factory=list)
+    blocks: list[Array] = field(default_factory=list)
+
+
+def learn(paths: Sequence[Path], on_frame: Callable[[Path], None] = lambda path: None) -> Darkness:
+    """Learn a camera's pattern from lens-cap frames, in any order.
+
+    Raises RawError for what cannot be read, SettingsError for a frame of another camera, size or CFA than the first, or
+    with light in it.
+    """
+    if not paths:
+        raise SettingsError("--dark: no lens-cap frame among what was named; give raw files or folders of them")
+    sums: dict[tuple[float, float], _Sum] = {}
+    first: Frame | None = None
+    for path in paths:
+        frame = raw.read(path)
+        on_frame(path)
+        first = first or frame
+        if odd := _odd(frame, first.camera, first.cfa, first.mosaic.shape):
+            raise SettingsError(f"{path}: {odd[0]}, but {paths[0]} is {odd[1]}; give dark frames of one camera")
+        blocks = _blocks(frame.mosaic.astype(np.float32) - _tiled(frame))
+        _refuse_light(path, frame, blocks)
+        group = sums.setdefault(_like(sums, frame), _Sum(*_empty(frame.mosaic.shape)))
+        _add(group, frame, blocks)
+    assert first is not None
+    black = _tiled(first)
+    groups = [_group(iso, seconds, each, black) for (iso, seconds), each in sorted(sums.items())]
+    return Darkness(first.camera, first.cfa, tuple(groups), str(paths[0]))
+
+
+def removed(frame: Frame, darkness: Darkness, path: Path) -> Frame:
+    """Take the pattern away: the mosaic in finer steps, hot sites among the defects, and a note of what was taken.
+
+    Raises RawError, naming `path`, for a photo of another camera, size or CFA.
+    """
+    shape = darkness.groups[0].pattern.shape
+    if odd := _odd(frame, darkness.camera, darkness.cfa, shape):
+        raise RawError(f"{path}: {odd[0]}, but the dark frames are {odd[1]} ({darkness.source}); leave --dark out")
+    pattern, hot, note = _fitting(frame, darkness)
+    finer = max(1, min(FINER, int(65535 // frame.white)))
+    mosaic = np.empty_like(frame.mosaic)
+    for top in range(0, len(mosaic), ROWS):
+        band = frame.mosaic[top : top + ROWS]
+        light = (band - pattern[top : top + ROWS]) * np.float32(finer)
+        light[band >= frame.white] = finer * frame.white  # what is saturated stays so
+        mosaic[top : top + ROWS] = np.clip(np.rint(light, out=light), 0, 65535)
+    return replace(
+        frame,
+        mosaic=mosaic,
+        black=frame.black * np.float32(finer),
+        white=frame.white * finer,
+        defects=np.unique(np.concatenate((frame.defects, hot)), axis=0),
+        notes=(*frame.notes, note),
+    )
+
+
+def save(darkness: Darkness, path: Path) -> None:
+    """Write what was learned as one .npz file: a map of 16-bit floats and a list of hot sites for each group."""
+    arrays: dict[str, NDArray[np.generic]] = {"camera": np.array(darkness.camera), "cfa": np.array(darkness.cfa)}
+    for index, group in enumerate(darkness.groups):
+        arrays[f"about{index}"] = np.array([group.iso, group.seconds, group.frames])
+        arrays[f"pattern{index}"] = group.pattern.astype(np.float16)
+        arrays[f"hot{index}"] = group.hot.astype(np.uint32)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    part.replace(path)
+
+
+def load(path: Path) -> Darkness:
+    """Read what `save` wrote; raises SettingsError where it is no such file."""
+    try:
+        with np.load(path, allow_pickle=False) as told:
+            groups = [
+                Group(
+                    iso=float(told[f"about{index}"][0]),
+                    seconds=float(told[f"about{index}"][1]),
+                    frames=int(told[f"about{index}"][2]),
+                    pattern=told[f"pattern{index}"].astype(np.float32),
+                    hot=told[f"hot{index}"].astype(np.intp),
+                )
+                for index in range(sum(name.startswith("about") for name in told.files))
+            ]
+            return Darkness(str(told["camera"]), str(told["cfa"]), tuple(groups), str(path))
+    except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+        raise SettingsError(f"{path}: is no camera's pattern ({error}); write it with `darkroom calibrate`") from None
+
+
+def _odd(frame: Frame, camera: str, cfa: str, shape: tuple[int, ...]) -> tuple[str, str] | None:
+    """What a frame is that it should not be, and what it should be."""
+    size, wanted = (f"{each[1]} x {each[0]} sites" for each in (frame.mosaic.shape, shape))
+    for own, other in ((frame.camera, camera), (frame.cfa, cfa), (size, wanted)):
+        if own != other:
+            return f"is of {own or 'an unnamed camera'}", f"of {other or 'an unnamed camera'}"
+    return None
+
+
+def _refuse_light(path: Path, frame: Frame, blocks: Array) -> None:
+    span = frame.white - float(frame.black.mean())
+    for found, limit, what in (
+        (float(np.median(blocks)) / span, LIGHT, "half of it is"),
+        (float(np.quantile(blocks, 0.99)) / span, PATCH, "its brightest part is"),
+    ):
+        if found > limit:
+            raise SettingsError(
+                f"{path}: no lens-cap frame, {what} {100 * found:.1f} % of the range above black and should be under "
+                f"{100 * limit:g} %; cap the lens and cover the viewfinder"
+            )
+
+
+def _like(sums: dict[tuple[float, float], _Sum], frame: Frame) -> tuple[float, float]:
+    """The group a frame belongs to, by ISO and exposure time."""
+    iso, seconds = frame.exposure.iso, frame.exposure.seconds
+    return next((key for key in sums if _same(key, (iso, seconds))), (iso, seconds))
+
+
+def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] == other[0] and max(one[1], other[1]) <= SAME * min(one[1], other[1])
+
+
+def _empty(shape: tuple[int, ...]) -> tuple[Array, NDArray[np.uint16], NDArray[np.uint16]]:
+    return np.zeros(shape, np.float32), np.full(shape, 65535, np.uint16), np.zeros(shape, np.uint16)
+
+
+def _add(group: _Sum, frame: Frame, blocks: Array) -> None:
+    group.total += frame.mosaic
+    np.minimum(group.least, frame.mosaic, out=group.least)
+    np.maximum(group.most, frame.mosaic, out=group.most)
+    group.read.append(float(grain.measure(frame).at(0)))
+    group.rows.append(frame.mosaic.mean(1, dtype=np.float64).astype(np.float32))
+    group.columns.append(frame.mosaic.mean(0, dtype=np.float64).astype(np.float32))
+    group.blocks.append(blocks)
+
+
+def _group(iso: float, seconds: float, told: _Sum, black: Array) -> Group:
+    """The parts of the pattern, each as far as it is known."""
+    count = len(told.read)
+    mean = told.total
+    if count > 3:  # without each site's least and most: no cosmic ray hits twice
+        mean = (mean - told.least - told.most) / np.float32(count - 2)
+    else:
+        mean = told.least.astype(np.float32) if count == 2 else mean / np.float32(count)
+        if count == 2:  # the lesser of two lies under their mean by what noise alone makes of it
+            mean += np.float32(np.mean(told.read) / np.sqrt(np.pi))
+    mean -= black
+    sd = float(np.mean(told.read))
+    doubt = sd / np.sqrt(max(count - 2, 1) if count > 3 else count)
+    pattern = _between(_shrunk(told.blocks, sd / BLOCK), mean.shape)
+    left = mean - pattern
+    for axis, lines in ((1, told.rows), (0, told.columns)):
+        means = np.median(left, axis=axis).astype(np.float32)
+        spread = float(np.var(np.stack(lines) - np.mean(lines, axis=0))) / max(count - 1, 1)
+        least = sd**2 / left.shape[axis] / count
+        own = means * np.float32(max(0.0, 1 - max(spread, least) / max(float(np.var(means)), 1e-9)))
+        pattern += np.expand_dims(own, axis)
+        left -= np.expand_dims(own, axis)
+    sure = np.abs(left) > SURE * doubt
+    calm = left[::7, ::7]
+    known = max(0.0, float(np.quantile(np.abs(calm), 0.68)) ** 2 - doubt**2)
+    pattern += np.where(sure, left, left * np.float32(known / (known + doubt**2)))
+    return Group(iso, seconds, count, pattern, np.argwhere(left > HOT * sd))
+
+
+def _shrunk(blocks: list[Array], floor: float) -> Array:
+    """The mean of the frames' block means, drawn to its own middle as far as the frames disagree."""
+    stack = np.stack(blocks)
+    mean = stack.mean(0)
+    doubt = max(float(np.var(stack - mean)) / max(len(stack) - 1, 1), floor**2 / len(stack))
+    middle = np.float32(np.median(mean))
+    return middle + (mean - middle) * np.float32(max(0.0, 1 - doubt / max(float(np.var(mean)), 1e-9)))
+
+
+def _blocks(plane: Array) -> Array:
+    """Medians of whole blocks of the plane, hot sites aside; of one smaller than a block, its own."""
+    down, across = max(plane.shape[0] // BLOCK, 1), max(plane.shape[1] // BLOCK, 1)
+    tall, wide = min(BLOCK, plane.shape[0]), min(BLOCK, plane.shape[1])
+    cut = plane[: down * tall, : across * wide].reshape(down, tall, across, wide)
+    trimmed = np.sort(cut.transpose(0, 2, 1, 3).reshape(down, across, -1), axis=2)
+    edge = trimmed.shape[2] // 20
+    return trimmed[:, :, edge : trimmed.shape[2] - edge].mean(2)
+
+
+def _between(blocks: Array, shape: tuple[int, ...]) -> Array:
+    """Interpolate block values, which lie at the blocks' centres, to every site."""
+    for axis in (0, 1):
+        places = np.clip((np.arange(shape[axis]) - (BLOCK - 1) / 2) / BLOCK, 0, blocks.shape[axis] - 1)
+        lower = places.astype(np.intp)
+        share = np.expand_dims((places - lower).astype(np.float32), 1 - axis)
+        upper = np.minimum(lower + 1, blocks.shape[axis] - 1)
+        blocks = blocks.take(lower, axis) * (1 - share) + blocks.take(upper, axis) * share
+    return blocks
+
+
+def _tiled(frame: Frame) -> Array:
+    """(H, W) black level of each site."""
+    side, (height, width) = len(frame.black), frame.mosaic.shape
+    return np.tile(frame.black, (-(-height // side), -(-width // side)))[:height, :width]
+
+
+def _fitting(frame: Frame, darkness: Darkness) -> tuple[Array, NDArray[np.intp], str]:
+    """The pattern for a frame, its hot sites, and what it was taken from."""
+    wanted = (frame.exposure.iso, frame.exposure.seconds)
+    for group in darkness.groups:
+        if _same((group.iso, group.seconds), wanted):
+            return group.pattern, group.hot, f"less {_frames(group.frames)} of {said(group.iso, group.seconds)}"
+    nearest = min(darkness.groups, key=lambda group: _apart((group.iso, group.seconds), wanted))
+    isos = {group.iso for group in darkness.groups}
+    count = sum(group.frames for group in darkness.groups)
+    if len(isos) < 2 or not wanted[0]:
+        scale = wanted[0] / nearest.iso if wanted[0] and nearest.iso else 1.0
+        note = f"less {_frames(nearest.frames)} of {said(nearest.iso, nearest.seconds)}, scaled to {said(*wanted)}"
+        return nearest.pattern * np.float32(scale), nearest.hot, note
+    middles = [float(np.median(group.pattern)) for group in darkness.groups]
+    weights = np.array([group.frames for group in darkness.groups], float)
+    design = np.array([[1.0, group.iso] for group in darkness.groups])
+    solve = np.linalg.pinv(design * np.sqrt(weights)[:, None]) * np.sqrt(weights)
+    shares = np.array([1.0, wanted[0]]) @ solve
+    pattern = np.zeros_like(nearest.pattern)
+    for share, middle, group in zip(shares, middles, darkness.groups, strict=True):
+        pattern += np.float32(share) * (group.pattern - np.float32(middle))
+    pattern += np.float32(middles[darkness.groups.index(nearest)])
+    return (
+        pattern,
+        nearest.hot,
+        f"less a pattern for {said(*wanted)} fitted through {_frames(count)} of {len(isos)} ISOs",
+    )
+
+
+def _apart(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """How unlike two exposures are: octaves of ISO and of time, where both are told."""
+    return float(sum(abs(np.log2(a / b)) for a, b in zip(one, other, strict=True) if a and b))
+
+
+def _frames(count: int) -> str:
+    return "1 dark frame" if count == 1 else f"{count} dark frames"
+
+
+def said(iso: float, seconds: float) -> str:
+    """An exposure in words."""
+    time = "" if not seconds else f"{seconds:g} s" if seconds >= 0.3 else f"1/{1 / seconds:.0f} s"
+    return ", ".join(filter(None, (f"ISO {iso:g}" if iso else "", time))) or "no exposure told"
