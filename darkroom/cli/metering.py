@@ -53,7 +53,7 @@ def fit(photos: Path, file: Path) -> None:
 
     if file.exists():
         raise SettingsError(f"{file}: already exists; name a new file")
-    taught = [each for each in grids.watched(lessons.lessons(photos), "photos", None)]
+    taught = list(grids.watched(lessons.lessons(photos), "photos", None))
     all_of_them = [lesson for photo in taught for lesson in photo]
     if len(taught) < lessons.GROUPS:
         raise SettingsError(f"{photos}: {len(taught)} photos teach too little; give {lessons.GROUPS} or more")

@@ -72,7 +72,7 @@ def _candidates(frame: Frame, noise: Noise) -> Places:
     shift = int(np.ceil(-np.log2(slope))) if slope > 2**-15 else 16
     offset = np.uint16((int(least) - (black >> shift)) % 65536)
     side, margin = len(frame.black), _margin(frame.cfa)
-    height, width = frame.mosaic.shape
+    height = len(frame.mosaic)
     found = []
     for top in range(0, height, ROWS):
         band = _padded(frame.mosaic, top, min(top + ROWS, height), margin)

@@ -195,7 +195,7 @@ class Draws:
 def draws(plan: Recipe, stage: Stage, material: Material, seed: int) -> Draws:
     """Prepare a stage's draws. Raises SettingsError where its kind of data was not given."""
     given = [name for name, there in (("pairs", material.scenes), ("photos", material.photos)) if there]
-    data = stage.data or {name: 1.0 for name in given}
+    data = stage.data or dict.fromkeys(given, 1.0)
     for name in data:
         if name not in given and not (name == "darkened" and material.darkness):
             raise SettingsError(f"{plan.name}: learns from {name}; give --{name}")

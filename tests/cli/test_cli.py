@@ -88,7 +88,7 @@ def test_a_wrong_checksum_is_exit_1(run, here, monkeypatch):
 
 
 def test_no_networks_at_all_are_said_so(run, here, monkeypatch):
-    monkeypatch.setattr(model, "shipped", lambda: [])
+    monkeypatch.setattr(model, "shipped", list)
     assert run("models") == (1, "", "darkroom: the shipped networks are missing; install darkroom again\n")
 
 

@@ -60,7 +60,7 @@ def test_xtrans_is_rendered_from_512_sites_on(write_dng: WriteDng):
     sensor = np.array([2500, 6500, 3000], np.uint16)[colours((516, 520), "xtrans", (1, 2))]
     sensor += noise(sensor.shape, low=0, high=4)
     path = write_dng("a.dng", sensor, cfa="xtrans", phase=(1, 2))
-    frame, rendered = raw.render(path, kind="camera", curve="srgb")
+    _, rendered = raw.render(path, kind="camera", curve="srgb")
     light = (np.array([2501.5, 6501.5, 3001.5]) - 512) / (16383 - 512) * (2, 1, 1.5)
     np.testing.assert_allclose(srgb_to_linear(rendered[20:-20, 20:-20].mean((0, 1)) / 65535), light, rtol=0.003)
     small = write_dng("b.dng", noise((60, 96)), cfa="xtrans")

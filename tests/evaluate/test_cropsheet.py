@@ -82,7 +82,7 @@ def test_the_sheet_shows_every_system_beside_the_reference(run, photos, tmp_path
     (tmp_path / "p.toml").write_text(places.to_toml([Place("bars & leaves", photos / "bars.png", 96, 80)]))
     network, sheet = write_average(tmp_path / "n.onnx", 3), tmp_path / "sheet"
     words = ("--places", tmp_path / "p.toml", "--ratios", "1,50")
-    code, out, err = run("evaluate", network, "--simulate", photos, "--sheet", sheet, *words)
+    code, out, _ = run("evaluate", network, "--simulate", photos, "--sheet", sheet, *words)
     assert (code, out) == (0, f"{sheet / 'index.html'}\n")
     assert sorted(path.name for path in sheet.iterdir()) == [
         "1-bars---leaves.png", "index.html", "places.toml", "sheet.png",

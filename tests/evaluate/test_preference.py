@@ -147,8 +147,8 @@ def test_the_command_writes_the_page(run, tmp_path):
     photos, folder = draw_photos(tmp_path / "photos"), tmp_path / "ab"
     network = write_average(tmp_path / "n.onnx", 3)
     words = ("evaluate", network, "--simulate", photos, "--ratios", "100", "--ab", folder)
-    code, out, err = run(*words, "--baselines", "libraw")
+    code, _, err = run(*words, "--baselines", "libraw")
     assert code == 0 and (folder / "index.html").exists()
-    code, out, err = run(*words[:-1], tmp_path / "alone")
+    code, _, err = run(*words[:-1], tmp_path / "alone")
     assert code == 2 and "--ab: compares two systems on one sensor; name another network" in err
     assert not (tmp_path / "alone").exists() and err.count("\n") == 1

@@ -101,7 +101,7 @@ def test_photos_make_a_network_of_every_input(run, folder, photos, layout):
     file = train(run, folder, layout, photos, "--recipe", mine, "--validation", photos, "--cfa", cfa, "--every", "8")
     losses = losses_of(file)
     assert losses[-1] < losses[0]
-    code, out, err = run("evaluate", file, "--simulate", photos, "--crop", "96x96", "--cfa", cfa, "--ratios", "100")
+    code, _, err = run("evaluate", file, "--simulate", photos, "--crop", "96x96", "--cfa", cfa, "--ratios", "100")
     assert code == 0, err
 
 

@@ -281,7 +281,7 @@ def test_vgg_is_found_in_torchvisions_cache(weights, tmp_path, monkeypatch):
 
 def test_vgg_is_asked_for_only_where_it_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    losses.build({name: 1.0 for name in PLAIN})
+    losses.build(dict.fromkeys(PLAIN, 1.0))
 
 
 def test_files_that_hold_no_vgg_are_refused_by_name(tmp_path):

@@ -229,9 +229,9 @@ def test_a_place_without_version_gets_one(tmp_path):
 
 
 def test_the_largest_block_fits_a_jpeg_segment(tmp_path):
-    image = {tag: "x" * (exif._LONGEST_TEXT - 1) for tag in exif._IMAGE_TAGS}
-    photo = {tag: b"x" * exif._LONGEST_VALUE for tag in exif._EXIF_TAGS}
-    place = {tag: b"x" * exif._LONGEST_VALUE for tag in range(32)}
+    image = dict.fromkeys(exif._IMAGE_TAGS, "x" * (exif._LONGEST_TEXT - 1))
+    photo = dict.fromkeys(exif._EXIF_TAGS, b"x" * exif._LONGEST_VALUE)
+    place = dict.fromkeys(range(32), b"x" * exif._LONGEST_VALUE)
     image, photo, place = ({tag: entry(value) for tag, value in part.items()} for part in (image, photo, place))
     size = len(tiff.block(image | {EXIF_IFD: photo, GPS_IFD: place}))
     assert 40_000 < size < 65_533 - len(b"Exif\0\0") - 1000
