@@ -69,7 +69,8 @@ def bench(
     grid.add_column("goal on 2 cores")
     for figure in figures:
         digits = 0 if figure.unit in ("ms", "MB") else 2
-        grid.add_row(figure.name, f"{figure.value:.{digits}f} {figure.unit}".strip(), figure.goal)
+        value = "" if figure.value is None else f"{figure.value:.{digits}f} {figure.unit}".strip()
+        grid.add_row(figure.name, value, figure.missing or figure.goal)
     console.print(grid)
 
 

@@ -55,8 +55,16 @@ def test_a_program_that_fails_is_named():
 
 
 @LINUX
-def test_the_command_measures_everything_that_was_asked_for(run, tmp_path):  # noqa: F811
+def test_the_command_measures_everything_that_was_asked_for(run, tmp_path, monkeypatch):  # noqa: F811
     network = write_average(tmp_path / "n.onnx", 3)
+    monkeypatch.setattr(speed, "TIMES", 1)
+    for name, body in (("dcraw_emu", "exit 0"), ("darktable-cli", "echo no such format >&2; exit 4")):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(speed, "PLACES", ())
     code, out, err = run("bench", "--megapixels", "0.05", "--files", "2", "--model", network, "--json")
     figures = {entries["name"]: entries for entries in map(json.loads, out.splitlines())}
     assert code == 0 and "bench: developing 0.05 MP" in err
@@ -68,9 +76,16 @@ def test_the_command_measures_everything_that_was_asked_for(run, tmp_path):  # n
         "a folder of 2",
         "isolating",
         "raw.read",
+        "best of 1, test on",
+        "over dcraw_emu",
+        "a photo of a folder, share of that pace",
     )
     for word in words:
         assert [name for name in figures if word in name], word
+    assert figures["0.05 MP: rawtherapee-cli"] | {"value": None, "missing": "not installed"} == figures.pop(
+        "0.05 MP: rawtherapee-cli"
+    )
+    assert "no such format" in figures.pop("0.05 MP: darktable-cli")["missing"]
     assert all(
         np.isfinite(entries["value"]) and entries["cores"] >= 1 and entries["cpu"] for entries in figures.values()
     )
