@@ -2,8 +2,9 @@
 
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,18 @@ def patch(path: Path, changes: dict[int, bytes | None]) -> Path:
             data[entry + 8 : entry + 12] = changes[tag].ljust(4, b"\0")
     path.write_bytes(data)
     return path
+
+
+MISSING = [name for name in ("torch", "safetensors", "onnx") if find_spec(name) is None]
+"""What the tests of training stand on and is not there."""
+
+
+class Unwanted(pytest.Module):
+    """A file of tests that cannot even be imported here."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        pytest.skip(f"needs {', '.join(MISSING)}", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    return Unwanted.from_parent(parent, path=module_path) if MISSING and module_path.parent.name == "train" else None

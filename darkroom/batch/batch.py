@@ -24,7 +24,7 @@ from darkroom.develop.model import Model
 from darkroom.develop.pipeline import RESIDENT, Developed, Settings
 from darkroom.errors import DarkroomError, told
 from darkroom.frame import CFA, Frame
-from darkroom.write import exif, image
+from darkroom.write import exif, image, part
 from darkroom.write.image import Encoding
 
 TILE = 200_000_000
@@ -107,6 +107,8 @@ def run(
             on_done(Result(done.input, None, "failed", error=done.error))
     if not batch.jobs:
         return
+    for folder in {target.path.parent for job in batch.jobs for target in job.targets}:
+        part.sweep(folder)
 
     @cache
     def load(name: str) -> Model:

@@ -4,6 +4,8 @@ Nothing heavy is imported before a command runs: `darkroom --help` needs typer a
 """
 
 import io
+import os
+import signal
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -16,12 +18,14 @@ from darkroom.errors import DarkroomError, SettingsError
 COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "check", "bench")
 """Modules here, each with a function of its own name."""
 
-FAILED, MISUSED, STOPPED = 1, 2, 130
-"""Exit codes; 0 is done, what was skipped included. Stopped by Ctrl-C is 128 + SIGINT, as shells have it."""
+FAILED, MISUSED, STOPPED, TERMINATED = 1, 2, 130, 143
+"""Exit codes; 0 is done, what was skipped included. Stopped by Ctrl-C is 128 + SIGINT, by TERM 128 + SIGTERM, as shells
+have it."""
 
 
 def main() -> None:
     """Run the command line: the one place where an error becomes a line and an exit code."""
+    _open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be text
     try:
@@ -31,10 +35,29 @@ def main() -> None:
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)
 
 
+def _open_streams() -> None:
+    """Open what the caller has closed of stdin, stdout and stderr: the first file written would else take its place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+
+
+def terminable() -> None:
+    """Let SIGTERM end the command as an exit does, so that it clears up behind itself."""
+
+    def leave(*_: object) -> None:
+        sys.exit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
 def _app() -> typer.Typer:
     app = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         rich_markup_mode=None,  # loading rich takes as long as all the rest
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

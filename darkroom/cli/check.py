@@ -1,16 +1,18 @@
 """`darkroom check`: networks and real raw files -> how much noise goes, and whether detail goes with it."""
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.cli import grids, options
-from darkroom.errors import SettingsError
+from darkroom.cli import FAILED, grids, options, terminable
+from darkroom.errors import DarkroomError, SettingsError, told
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from darkroom.develop.amplifier import Amp
     from darkroom.develop.model import Model
     from darkroom.evaluate.report import Grid
 
@@ -33,6 +35,7 @@ def check(
         typer.Option(metavar="RAW", help="Well-exposed photos: files, a folder or a pattern.", show_default=False),
     ] = None,
     amp: Annotated[str, typer.Option(metavar="AMP", help="Ratio for --still, as `develop` takes it.")] = "auto",
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Look in the folders below, too.")] = False,
     device: options.Device = "auto",
 ) -> None:
     """Check networks on real raw files whose right picture nobody knows.
@@ -49,27 +52,51 @@ def check(
         raise SettingsError(
             "nothing to check on; give --still RAW, frames of one scene, or --ordinary RAW, good photos"
         )
-    loaded = options.networks(models, device)
-    if still:
-        grids.show([_still(loaded, _files(still), amp)], (), to_stderr=False)
-    if ordinary:
-        grids.show([_ordinary(loaded, _files(ordinary))], (), to_stderr=False)
+    terminable()
+    from darkroom.develop import amplifier
+
+    wanted = amplifier.parse(amp)
+    loaded = options.networks(models, options.device(device))
+    frames, photos = (_files(names, recursive) if names else [] for names in (still, ordinary))
+    failed: list[str] = []
+    if frames:
+        grids.show([_still(loaded, _sound(frames, failed), wanted, amp)], (), to_stderr=False)
+    if photos:
+        grids.show([_ordinary(loaded, _sound(photos, failed))], (), to_stderr=False)
+    for error in failed:
+        print(f"darkroom: {error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(FAILED)
 
 
-def _files(names: list[str]) -> "list[Path]":
+def _files(names: list[str], recursive: bool) -> "list[Path]":
     from darkroom.batch import jobs
 
-    return [source.path for source in jobs.found(names, recursive=False)]
+    return [source.path for source in jobs.found(names, recursive=recursive)]
 
 
-def _still(models: "dict[str, Model]", files: "list[Path]", amp: str) -> "Grid":
-    from darkroom.develop import amplifier
+def _sound(files: "list[Path]", failed: list[str]) -> "list[Path]":
+    """Leave out what cannot be decoded, and remember why."""
+    from darkroom.decode import raw
+
+    sound = []
+    for file in files:
+        try:
+            raw.read(file)
+        except DarkroomError as error:
+            failed.append(told(error, file))
+        else:
+            sound.append(file)
+    return sound
+
+
+def _still(models: "dict[str, Model]", files: "list[Path]", wanted: "Amp", amp: str) -> "Grid":
     from darkroom.evaluate import checks
     from darkroom.evaluate.report import Grid
 
     rows = []
     for name, network in models.items():
-        found = checks.still(files, network, amplifier.parse(amp))
+        found = checks.still(files, network, wanted)
         rows.append((name, f"{found.noise:.4f}", f"{found.removed:.1%}", f"{found.lost:.1%}"))
     title = f"{len(files)} frames of a still scene, --amp {amp}: shares of the plain frame's noise variance"
     return Grid(title, ("", "noise, sd", "removed", "lost with it"), tuple(rows))

@@ -50,7 +50,7 @@ def demo(
 
     settings = pipeline.Settings(amp=amplifier.parse(amp))
     photo, picture, both = (output / name for name in ("demo.dng", "demo.png", "demo-before-after.png"))
-    network = models.load(models.find(model or models.default("bayer")), device=device)
+    (network,) = options.networks([model or models.default("bayer")], device).values()
     image.make_folder(output)
     _photograph(photo)
     frame = raw.read(photo)

@@ -114,6 +114,16 @@ def develop(
     from darkroom.write import image
 
     suffix = _suffix(output, format)
+    depth = bits or BITS[FORMATS[suffix.lower()]]
+    image.check(Path(f"*{suffix}"), depth)
+    encoding = image.Encoding(compression, tiled)
+    if encoding != image.Encoding() and FORMATS[suffix.lower()] != "tiff":
+        raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")
+    parsed = amplifier.parse(amp)
+    balance, size, device = options.white_balance(wb), options.memory(memory), options.device(device)
+    named = model or options.default_network(quality)
+    if dry_run:  # else the batch loads it before it develops anything
+        options.network_file(named)
     planned = jobs.plan(
         files,
         place=output,
@@ -122,13 +132,6 @@ def develop(
         conflict=on_conflict,
         recursive=recursive,
     )
-    depth = bits or BITS[FORMATS[suffix.lower()]]
-    image.check(Path(f"*{suffix}"), depth)
-    encoding = image.Encoding(compression, tiled)
-    if encoding != image.Encoding() and FORMATS[suffix.lower()] != "tiff":
-        raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")
-    parsed = amplifier.parse(amp)
-    balance, size = options.white_balance(wb), options.memory(memory)
     if dry_run:
         _say_what_would_be(planned, as_json)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import cropsheet, grids, metering, options, scoring
+from darkroom.cli import cropsheet, grids, metering, options, scoring, terminable
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ def evaluate(
         for name, explained in EXPLAINED.items():
             print(f"{name:12}{explained.partition(': ')[2]}")
         return
+    terminable()
     if amplifier:
         if simulate or pairs or models or merge:
             raise SettingsError("--amplifier: stands alone; leave networks, --simulate, --pairs and --merge out")

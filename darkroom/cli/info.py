@@ -21,14 +21,20 @@ LETTERS = "RGB"
 
 def info(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILES...", help="Raw photos, or .onnx networks.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="FILES...",
+            help="Raw photos, folders or globs; .onnx networks, or shipped ones by name.",
+            show_default=False,
+        ),
     ],
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Look in the folders below, too.")] = False,
     amp: options.Amp = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Look at raw photos before developing them: camera, levels, how dark they are, the ratio `auto` would take.
 
-    For an .onnx file: its contract.
+    For a network: its contract.
 
     \b
     Example:
@@ -38,7 +44,7 @@ def info(
 
     wanted = amplifier.parse(amp)
     errors = []
-    for file in files:
+    for file in _meant(files, recursive):
         try:
             entries = _network(file) if file.suffix.lower() == ".onnx" else _photo(file, wanted)
         except SettingsError:
@@ -54,6 +60,21 @@ def info(
         print(f"darkroom: {line}", file=sys.stderr)
     if errors:
         raise typer.Exit(FAILED)
+
+
+def _meant(names: list[str], recursive: bool) -> list[Path]:
+    """Find what is named: networks that ship, and files as `darkroom develop` finds them."""
+    from darkroom.batch import jobs
+    from darkroom.develop import model
+
+    networks = {file.stem: file for file in model.shipped()}
+    found: list[Path] = []
+    for name in names:
+        if name in networks and not Path(name).exists():
+            found.append(networks[name])
+        else:
+            found += [source.path for source in jobs.found([name], recursive)]
+    return list(dict.fromkeys(found))
 
 
 def _network(file: Path) -> dict[str, Any]:

@@ -34,6 +34,9 @@ Device = Annotated[
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="Most memory the whole process may use.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
+QUALITIES = ("fast", "fine")
+"""Of shipped networks."""
+
 _UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 """What may follow the number of a size, in capitals and without its last B, and the bytes it means."""
 _LEAST_MEMORY = 200_000_000
@@ -96,6 +99,36 @@ def _numbers(text: str) -> tuple[float, ...] | None:
         return None
 
 
+def device(text: str) -> str:
+    """Read a device's name; whether it is there is known when a network is opened."""
+    from darkroom.develop import engines
+
+    if text not in engines.DEVICES:
+        raise SettingsError(f"--device {text}: no such device; known are {', '.join(engines.DEVICES)}")
+    return text
+
+
+def default_network(quality: str) -> str:
+    """Name a shipped network of a quality."""
+    from darkroom.develop import model
+
+    if quality not in QUALITIES:
+        raise SettingsError(f"--quality {quality}: no such quality; known are {', '.join(QUALITIES)}")
+    return model.default("bayer", quality)
+
+
+def network_file(name: str) -> Path:
+    """Find the file of a network that the user named, and see that it is one of ours: wrong usage otherwise."""
+    from darkroom.develop import model
+
+    try:
+        file = model.find(name)
+        model.read_contract(file)
+    except ModelError as error:
+        raise SettingsError(str(error)) from error
+    return file
+
+
 def needs_torch() -> None:
     """Import what training stands on, or say in one line what is missing."""
     try:
@@ -104,7 +137,7 @@ def needs_torch() -> None:
         if (error.name or "").startswith("darkroom"):
             raise
         missing = f"train: needs {error.name}, which is not installed"
-        raise DarkroomError(f'{missing}; run pip install "darkroom[train]"') from None
+        raise DarkroomError(f'{missing}; run pip install "darkroom-raw[train]"') from None
 
 
 def cache_folder() -> Path:

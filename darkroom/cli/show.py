@@ -4,6 +4,7 @@ results -> stdout: each picture's path, or a JSON line; stderr: how it was made,
 """
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -15,6 +16,10 @@ from darkroom.batch.batch import Result
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+SETTLED = 2.0
+"""Seconds before the time left is told: what comes before says little of what will."""
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Show:
     _task: "TaskID | None" = None
 
     def __enter__(self) -> "Show":
-        if sys.stderr.isatty() and self.pictures > 1:
+        if sys.stderr.isatty() and self.pictures:
             self._bar, self._task = _live(self.pictures)
         return self
 
@@ -52,7 +57,8 @@ class Show:
     def tile(self, _: Path, done: int, tiles: int) -> None:
         """Move the bar; even the last tile is not yet a picture."""
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self.done + min(done / tiles, 0.95))
+            completed = self.done + min(done / tiles, 0.95)
+            self._bar.update(self._task, completed=completed, told=self._told(completed))
 
     def result(self, result: Result) -> None:
         """Tell of one picture, and count it."""
@@ -64,7 +70,7 @@ class Show:
         else:
             self.written += 1
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=self.done, pace=self._pace())
+            self._bar.update(self._task, completed=self.done, told=self._told(self.done))
         if self.as_json:
             self.out(json.dumps(as_entries(result)))
         elif result.outcome == "written":
@@ -88,18 +94,37 @@ class Show:
             self.log(f"darkroom: {result.error}")
 
     def out(self, line: str) -> None:
-        """Write a line to stdout."""
+        """Write a line to stdout; where nobody reads on, the pictures matter still."""
         if self._bar and sys.stdout.isatty():
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(line, flush=True)
+            try:
+                print(line, flush=True)
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def log(self, line: str) -> None:
         """Write a line to stderr, above the bar."""
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            print(line, file=sys.stderr, flush=True)
+            try:
+                print(line, file=sys.stderr, flush=True)
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    def _told(self, completed: float) -> str:
+        """Say how far it is: how many are done, at what pace, and what is left at that, once that can be told.
+
+        The pace is that of all so far: it hardly swings, where that of the last tiles foretells minutes for seconds.
+        """
+        took = time.monotonic() - self.started
+        words = [f"{self.done} of {self.pictures}"] if self.pictures > 1 else []
+        if self.written and self.pictures > 1:
+            words.append(self._pace())
+        if took > SETTLED and completed:
+            words.append(f"{took / completed * (self.pictures - completed):.0f} s left")
+        return "  ".join(words)
 
     def _pace(self) -> str:
         return f"{(time.monotonic() - self.started) / max(self.written, 1):.1f} s a picture"
@@ -142,18 +167,16 @@ def as_entries(result: Result) -> dict[str, object]:
 
 def _live(pictures: int) -> "tuple[Progress, TaskID]":
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
         BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f}"),
-        TextColumn("{task.fields[pace]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[told]}"),
         console=Console(stderr=True),
         redirect_stdout=False,
         redirect_stderr=False,
         transient=True,
     )
     bar.start()
-    return bar, bar.add_task("", total=pictures, pace="")
+    return bar, bar.add_task("", total=pictures, told=f"0 of {pictures}" if pictures > 1 else "")

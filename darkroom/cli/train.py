@@ -70,6 +70,9 @@ def train(
     ] = None,
     vgg: Annotated[Path | None, typer.Option(metavar="FILE", help="VGG-16's weights, for losses with vgg.")] = None,
     variants: Annotated[str, typer.Option(metavar="A,B", help="Also export: fp16, int8.")] = "",
+    licence: Annotated[
+        str, typer.Option(metavar="NAME", help="The weights' licence, said in the network; your data decide it.")
+    ] = "unstated",
     cache: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Decoded data. [default: the user's cache folder]")
     ] = None,
@@ -101,6 +104,7 @@ def train(
     plan = _changed(recipes.load(recipe), batch, crop, learning_rate, _terms(loss), freeze)
     plan = recipes.checked(replace(plan, name=folder.resolve().name, camera=camera or plan.camera), recipe)
     cameras, sensor = _cameras(plan, cfa, camera_file)
+    begin = tuple(map(_found, _words(init)))
     material = data.gather(
         plan,
         data.Sources(pairs, photos, validation, tuple(_words(exclude))),
@@ -116,8 +120,9 @@ def train(
         threads=threads or os.cpu_count() or 1,
         every=every,
         minutes=minutes,
-        init=tuple(map(_found, _words(init))),
+        init=begin,
         vgg=vgg,
+        licence=licence,
     )
     try:
         with _watched() as tell:
@@ -131,12 +136,10 @@ def train(
 
 
 def _found(init: str) -> Path:
-    from darkroom.develop import model
-
-    file = model.find(init)
-    if not file.is_file():
-        raise SettingsError(f"--init {init}: no such file; give a shipped network's name or an .onnx file")
-    return file
+    try:
+        return options.network_file(init)
+    except SettingsError as error:
+        raise SettingsError(f"--init {error}") from error
 
 
 def _list(camera_file: Path | None) -> None:
@@ -234,7 +237,7 @@ def _watched() -> "Iterator[Callable[[Progress], None]]":
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    shown = "step {task.fields[step]}  loss {task.fields[loss]:.4f}  {task.fields[rate]:.1f} steps/s"
+    shown = "{task.fields[told]}"
     bar = bars.Progress(
         BarColumn(),
         TextColumn("{task.percentage:.0f} %"),
@@ -244,14 +247,15 @@ def _watched() -> "Iterator[Callable[[Progress], None]]":
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task("", total=1.0, step=0, loss=float("nan"), rate=0.0)
+        task = bar.add_task("", total=1.0, told="")
         last = [0, 0.0]
 
         def tell(progress: "Progress") -> None:
             now = bar.get_time()
             rate = (progress.step - last[0]) / (now - last[1]) if last[0] and now > last[1] else 0.0
             last[:] = progress.step, now
-            bar.update(task, completed=progress.share, step=progress.step, loss=progress.loss, rate=rate)
+            told = f"step {progress.step}  loss {progress.loss:.4f}  {rate:.1f} steps/s"
+            bar.update(task, completed=progress.share, told=told)
             if progress.psnr is not None:
                 console.print(
                     f"step {progress.step}  {progress.share:.0%}  loss {progress.loss:.4f}  "

@@ -41,6 +41,9 @@ DEVICES = ("auto", *PROVIDERS, *OPENVINO)
 _ROOM = {"bf16": 1.0, "fp32": 1.3}
 """OpenVINO's working memory a pixel over what the contract says, by precision; measured as ONNX Runtime's: 0.52 to
 0.98, and 0.79 to 1.26."""
+EXTRAS = ("cuda", "directml")
+"""Devices whose build of ONNX Runtime an extra of the package brings."""
+
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 """OpenVINO's word for a precision -> ours."""
 
@@ -136,15 +139,20 @@ def _has_cuda() -> bool:
     return PROVIDERS["cuda"] in onnxruntime.get_available_providers()
 
 
+def _build(device: str) -> str:
+    """Say how to get ONNX Runtime for a device."""
+    if device in EXTRAS:
+        return f'run pip install "darkroom-raw[{device}]"'
+    return f"install its build for {device}"
+
+
 def _onnxruntime(data: bytes, device: str, threads: int, alone: bool) -> OnnxRuntime:
     import onnxruntime
 
     there = onnxruntime.get_available_providers()
     if PROVIDERS[device] not in there:
         have = [name for name, provider in PROVIDERS.items() if provider in there]
-        raise ModelError(
-            f"{device}: this ONNX Runtime has no such device, only {', '.join(have)}; install its build for {device}"
-        )
+        raise ModelError(f"{device}: this ONNX Runtime has no such device, only {', '.join(have)}; {_build(device)}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if alone else "0")

@@ -63,8 +63,8 @@ def plan(height: int, width: int, contract: Contract, *, pixel_bytes: int, memor
     if best is None:
         smallest = _side(height, height, contract) * _side(width, width, contract) * pixel_bytes
         raise SettingsError(
-            f"memory: {max(memory, 0) / 1e6:.0f} MB are left for a tile, {contract.name} needs {smallest / 1e6:.0f}; "
-            "raise --memory by the difference"
+            f"memory: a tile of {contract.name} needs {smallest / 1e6:.0f} MB, {max(memory, 0) / 1e6:.0f} are left; "
+            f"raise --memory by {(smallest - memory) / 1e6:.0f}MB"
         )
     _, tall, wide = best
     return [

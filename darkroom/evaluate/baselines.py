@@ -121,7 +121,7 @@ def bm3d(noisy: Picture, reference: Picture, sigma: float | None = None) -> tupl
         from bm3d import bm3d_rgb
     except ImportError:
         raise SettingsError(
-            "bm3d: not installed; `pip install 'darkroom[bm3d]'`, for non-commercial use only by its licence"
+            "bm3d: not installed; `pip install 'darkroom-raw[bm3d]'`, for non-commercial use only by its licence"
         ) from None
 
     def denoised(sigma: float) -> Picture:

@@ -85,7 +85,7 @@ def count(file: Path, shape: tuple[int, ...]) -> int:
     try:
         import onnx
     except ImportError:
-        raise SettingsError("--cost: needs onnx; `pip install 'darkroom[evaluate]'`") from None
+        raise SettingsError("--cost: needs onnx; `pip install 'darkroom-raw[evaluate]'`") from None
     graph = onnx.load(file)
     dims = graph.graph.input[0].type.tensor_type.shape.dim
     for dim, length in zip(dims, shape, strict=True):

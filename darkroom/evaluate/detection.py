@@ -198,7 +198,7 @@ def precision(truths: list[Found], finds: list[Found]) -> float:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise SettingsError("--detector: needs pycocotools; `pip install 'darkroom[evaluate]'`") from None
+        raise SettingsError("--detector: needs pycocotools; `pip install 'darkroom-raw[evaluate]'`") from None
     classes = sorted({int(label) for truth in truths for label in truth.labels})
     if not classes:
         return nan

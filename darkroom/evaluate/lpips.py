@@ -75,7 +75,7 @@ def distance(picture: NDArray[np.floating], reference: NDArray[np.floating], wei
     try:
         import torch
     except ImportError:
-        raise SettingsError("lpips: needs torch; `pip install 'darkroom[train]'`") from None
+        raise SettingsError("lpips: needs torch; `pip install 'darkroom-raw[train]'`") from None
     name, network = _network(weights)
     backbone = BACKBONES[name]
     if min(picture.shape[:2]) < backbone.least:

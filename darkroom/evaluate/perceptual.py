@@ -6,7 +6,7 @@
     dists     Ding et al. 2020: structure and texture; 0 where they are equal
     clip-iqa  Wang et al. 2022: how good it looks by itself, 0 to 1; higher is better
 
-`piq` (Apache-2.0) is no part of `darkroom[evaluate]`: it stands on torchvision, which has to fit the torch that is
+`piq` (Apache-2.0) is no part of `darkroom-raw[evaluate]`: it stands on torchvision, which has to fit the torch that is
 there. It fetches its weights once, into torch's cache, where a file of the same name serves as well.
 """
 
@@ -55,7 +55,7 @@ def _loaded(name: str) -> Any:
         import torch
     except ImportError as error:
         raise SettingsError(
-            f"{name}: needs piq ({error}); pip install 'darkroom[perceptual]', with the torchvision of your torch"
+            f"{name}: needs piq ({error}); pip install 'darkroom-raw[perceptual]', with the torchvision of your torch"
         ) from None
     try:
         return getattr(piq, CLASSES[name])().eval()

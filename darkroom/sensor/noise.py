@@ -142,10 +142,10 @@ def cameras(file: Path | None = None) -> dict[str, Camera]:
         raise SettingsError(f"{file}: is no TOML ({error}); write it with `darkroom calibrate`") from error
     for name, entry in own.items():
         try:
-            known[name] = _camera(name, entry, stand_in)
+            known[name] = _possible(_camera(name, entry, stand_in))
         except KeyError as error:
             raise SettingsError(f"{file}: [{name}] lacks {error.args[0]}; see `darkroom calibrate`") from error
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
             raise SettingsError(f"{file}: [{name}] is no camera ({error}); see `darkroom calibrate`") from error
     return known
 
@@ -199,6 +199,25 @@ def _camera(name: str, entry: dict[str, Any], stand_in: Camera | None) -> Camera
         camera_to_srgb=matrix,
         measured=_NOISE <= entry.keys(),
     )
+
+
+def _possible(camera: Camera) -> Camera:
+    """Return a camera that a sensor could be; ValueError says what none has."""
+    trends = [number for line in (camera.read, camera.gauss, camera.row) for number in vars(line).values()]
+    gains = [*camera.gain, *camera.white_balance[0], *camera.white_balance[1]]
+    errors = [error for row in camera.black_error for error in row]
+    numbers = np.array([*trends, *gains, *errors, *camera.shapes, *camera.camera_to_srgb.flat], float)
+    if not 0 <= camera.black < camera.white <= np.iinfo(np.uint16).max:
+        raise ValueError(f"black {camera.black:g} and white {camera.white:g}; wanted 0 <= black < white <= 65535")
+    if not np.isfinite(numbers).all():
+        raise ValueError("a number is not finite")
+    if not camera.shapes or not errors or any(len(row) != 4 for row in camera.black_error):
+        raise ValueError("shapes holds one number at least, black_error rows of 4")
+    if min(gains) <= 0 or min(line.scatter for line in (camera.read, camera.gauss, camera.row)) < 0:
+        raise ValueError("gains must be above 0, scatter 0 or more")
+    if abs(np.linalg.det(camera.camera_to_srgb)) < 1e-6:
+        raise ValueError("camera_to_srgb cannot be inverted")
+    return camera
 
 
 def _pooled(known: list[Camera]) -> Camera:

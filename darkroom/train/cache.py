@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -28,6 +27,7 @@ from darkroom.decode.raw import Curve, Kind
 from darkroom.develop import curves, finish
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.frame import Exposure, Frame, Window
+from darkroom.write import part as parts
 
 Appearance = Literal["plain", "stretched", "contrast"]
 Number = TypeVar("Number", bound=np.generic)
@@ -45,19 +45,34 @@ class Cache:
 
     folder: Path
 
+    def sweep(self) -> None:
+        """Take away what killed runs left half written."""
+        for folder in (self._entries, self._entries / "index"):
+            parts.sweep(folder)
+
     def frame(self, path: Path) -> Frame:
         """Open a decoded raw file, as `raw.read` gives it, its mosaic memory-mapped.
 
         Raises RawError as `raw.read`, DarkroomError where the folder cannot be written.
         """
         content = self._content(path)
-        facts, mosaic = self._read(f"{content}.json"), self._map(f"{content}-mosaic.npy")
+        frame = self._framed(content)
+        if frame is None:
+            decoded = raw.read(path)
+            self._keep(f"{content}-mosaic.npy", decoded.mosaic)
+            self._write(f"{content}.json", _facts(decoded))
+            frame = self._framed(content) or decoded
+        return frame
+
+    def _framed(self, content: str) -> Frame | None:
+        """Put a frame together of its entries; None where one is missing or of another kind."""
+        facts, mosaic = self._read(f"{content}.json"), self._map(f"{content}-mosaic.npy", np.uint16, 2)
         if facts is None or mosaic is None:
-            frame = raw.read(path)
-            self._keep(f"{content}-mosaic.npy", frame.mosaic)
-            self._write(f"{content}.json", _facts(frame))
-            facts, mosaic = self._read(f"{content}.json"), self._map(f"{content}-mosaic.npy")
-        return _frame(facts, mosaic)
+            return None
+        try:
+            return _frame(facts, mosaic)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
 
     def rendering(self, path: Path, *, kind: Kind, curve: Curve, look: Appearance = "plain") -> NDArray[np.uint16]:
         """Open LibRaw's picture of a raw file, memory-mapped: (H, W, 3), of the frame's visible window, not turned.
@@ -68,7 +83,7 @@ class Cache:
         """
         content = self._content(path)
         name = f"{content}-{kind}-{curve}-{look}.npy"
-        picture = self._map(name)
+        picture = self._map(name, np.uint16, 3)
         if picture is None and look == "plain":
             frame, rendered = raw.render(path, kind=kind, curve=curve)
             self._write(f"{content}.json", _facts(frame))
@@ -85,7 +100,7 @@ class Cache:
         """
         content = self._content(path)
         name = f"{content}-photo-{reduced_by:.6g}-{look}.npy"
-        picture = self._map(name)
+        picture = self._map(name, np.uint8, 3)
         if picture is None and look == "plain":
             picture = self._kept(name, read_photo(path, reduced_by))
         elif picture is None:
@@ -98,7 +113,7 @@ class Cache:
         contents = "".join(self._content(path) for path in paths)
         file = f"{hashlib.blake2b(contents.encode(), digest_size=16).hexdigest()}-{name}.json"
         known = self._read(file)
-        if known is None:
+        if not isinstance(known, list) or not all(isinstance(number, float) for number in known):
             known = [float(number) for number in measure()]
             self._write(file, known)
         return tuple(known)
@@ -110,7 +125,7 @@ class Cache:
             file = f"index/{hashlib.blake2b(place, digest_size=16).hexdigest()}.json"
             stamp = [status.st_size, status.st_mtime_ns]
             known = self._read(file)
-            if known is not None and known["stamp"] == stamp:
+            if isinstance(known, dict) and known.get("stamp") == stamp and isinstance(known.get("content"), str):
                 return known["content"]
             with path.open("rb") as data:
                 content = hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
@@ -131,12 +146,13 @@ class Cache:
         except (OSError, ValueError):
             return None
 
-    def _map(self, name: str) -> Any:
-        """Map an array; None where there is none, or a broken one."""
+    def _map(self, name: str, dtype: type[np.generic], axes: int) -> Any:
+        """Map an array; None where there is none, a broken one, or one of another kind."""
         try:
-            return np.load(self._entries / name, mmap_mode="r", allow_pickle=False)
+            array = np.load(self._entries / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
+        return array if isinstance(array, np.ndarray) and (array.dtype, array.ndim) == (dtype, axes) else None
 
     def _write(self, name: str, entry: object) -> None:
         self._place(name, lambda file: file.write(json.dumps(entry).encode()))
@@ -152,20 +168,18 @@ class Cache:
     def _place(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         """Write a file beside its place, then move it there."""
         target = self._entries / name
-        part = target.with_name(f"{os.urandom(6).hex()}.part")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("xb") as file:
+            if not target.parent.is_dir():
+                target.parent.mkdir(parents=True)
+            with parts.part(target.parent) as (part, file):
                 write(file)
-            part.replace(target)
+                file.close()
+                part.replace(target)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise DarkroomError(
                 f"{self.folder}: cannot be written ({reason}); make room there, or choose another folder for the cache"
             ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
 
 
 def read_photo(path: Path, reduced_by: float) -> NDArray[np.uint8]:

@@ -1,11 +1,14 @@
 """A run's checkpoint: weights, averaged weights and optimiser as safetensors, progress as JSON; never a pickle."""
 
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -38,9 +41,17 @@ def save(
     for i, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
     progress = json.dumps(asdict(state))
-    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "checkpoint.part", {"state": progress})
-    (folder / "checkpoint.part").replace(folder / "checkpoint.safetensors")
-    (folder / "checkpoint.json").write_text(progress + "\n")
+    part = folder / "checkpoint.part"
+    try:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, part, {"state": progress})
+        part.replace(folder / "checkpoint.safetensors")
+        (folder / "checkpoint.json").write_text(progress + "\n")
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise DarkroomError(
+            f"{folder}: the checkpoint of step {state.step} cannot be written ({error}); the last one is kept: "
+            "make room, and run the same command again"
+        ) from error
 
 
 def resume(folder: Path, network: nn.Module, average: dict[str, Tensor]) -> State:
@@ -51,22 +62,49 @@ def resume(folder: Path, network: nn.Module, average: dict[str, Tensor]) -> Stat
     file = folder / "checkpoint.safetensors"
     if not file.exists():
         return State()
-    tensors = load_file(file)
+    with _readable(file):
+        tensors = load_file(file)
+        with safe_open(file, "pt") as opened:
+            state = _state(json.loads(opened.metadata()["state"]))
     try:
         network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("weights.")})
-    except RuntimeError:
+        for key in average:
+            average[key].copy_(tensors[f"average.{key}"])
+    except (RuntimeError, KeyError):
         raise DarkroomError(f"{file}: holds another network's weights; choose another folder") from None
-    for key in average:
-        average[key].copy_(tensors[f"average.{key}"])
-    with safe_open(file, "pt") as opened:
-        return State(**json.loads(opened.metadata()["state"]))
+    return state
 
 
 def resume_optimiser(folder: Path, optimiser: torch.optim.Optimizer) -> None:
     """Load the optimiser's state in place."""
     entries: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(folder / "checkpoint.safetensors").items():
-        if key.startswith("optimiser."):
-            _, index, name = key.split(".", 2)
-            entries.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+    file = folder / "checkpoint.safetensors"
+    with _readable(file):
+        for key, value in load_file(file).items():
+            if key.startswith("optimiser."):
+                _, index, name = key.split(".", 2)
+                entries.setdefault(int(index), {})[name] = value
+        optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Take whatever a damaged file brings about for what it is."""
+    try:
+        yield
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DarkroomError(
+            f"{file}: is damaged ({reason}); put a copy in its place, or take it away and start anew"
+        ) from error
+
+
+def _state(entries: dict[str, object]) -> State:
+    """Read where a run stood; ValueError or TypeError for what no run writes."""
+    state = State(**entries)  # type: ignore[arg-type]  # checked below
+    whole = (state.step, state.stage, state.entered)
+    if any(type(number) is not int for number in whole) or not 0 <= state.entered <= state.step or state.stage < -1:
+        raise ValueError(f"step {state.step}, stage {state.stage}, entered {state.entered}")
+    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in (state.cpu_hours, state.psnr)):
+        raise ValueError(f"{state.cpu_hours} CPU-hours, {state.psnr} dB")
+    return state

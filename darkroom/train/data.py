@@ -90,6 +90,7 @@ def gather(
     `cameras`: whose noise to imitate. `tell` hears one line about each thing left out or set apart.
     Raises SettingsError where there is nothing to learn from, or not what the recipe needs.
     """
+    cache.sweep()
     scenes: Scenes = ()
     if sources.pairs:
         found = pairs.find(sources.pairs, cache, cap=plan.cap, exclude=sources.exclude, shorts=plan.shorts)
@@ -140,8 +141,13 @@ def _set_apart(
         return scenes, photos, _scenes(pairs.find(validation, cache, cap=plan.cap, shorts=plan.shorts))
     held_scenes, held_photos = scenes[::HELD_OUT], photos[::HELD_OUT]
     held = held_scenes or held_photos
-    if not held or len(held) == len(scenes or photos):
-        raise SettingsError("too little data to keep some for validation; give --validation, or two scenes at least")
+    if not held:
+        raise SettingsError("nothing to learn from; give --pairs, --photos or both")
+    if len(held) == len(scenes or photos):
+        what = "scene" if scenes else "photo"
+        raise SettingsError(
+            f"1 {what} to learn from, and none is left for validation; pass --validation PATH, or another {what}"
+        )
     tell(f"validation: {len(held)} of {len(scenes or photos)} {'scenes' if scenes else 'photos'} kept from training")
     left_scenes = tuple(scene for i, scene in enumerate(scenes) if i % HELD_OUT)
     left_photos = tuple(photo for i, photo in enumerate(photos) if i % HELD_OUT)

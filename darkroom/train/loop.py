@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -58,6 +59,8 @@ AHEAD = 2
 """Batches drawn before they are needed."""
 MALLOC = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28))
 """mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, and bytes for each."""
+LOCK = ".lock"
+"""File that tells that a run is under way in a folder; the system frees it with the process."""
 HEARD = 20
 """Steps between two words about the loss."""
 
@@ -77,7 +80,8 @@ class Options:
     vgg: Path | None = None
     """VGG-16's weights, for losses that need them."""
     version: int = 1
-    licence: str = "MIT"
+    licence: str = "unstated"
+    """Of the weights, as the user states it: it depends on the data."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def train(
     DarkroomError when the loss is no longer finite (the last good checkpoint stays); KeyboardInterrupt, after
     saving, on SIGINT or SIGTERM.
     """
-    with workers.workers() as (rank, world), workers.stoppable() as stopped:
+    with workers.workers() as (rank, world), workers.stoppable() as stopped, _held(folder, rank):
         run = _prepared(plan, material, folder, options, rank, world)
         seen = watch.Watch(folder) if rank == 0 else None
         for number in range(len(plan.stages)):
@@ -113,6 +117,25 @@ def train(
             seen.report(plan.name, _facts(run))
             seen.close()
     return folder / f"{plan.name}.onnx"
+
+
+@contextmanager
+def _held(folder: Path, rank: int) -> Iterator[None]:
+    """Keep a run's folder to this run, and say in one line what keeps it from being written."""
+    if rank:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise SettingsError(f"{folder}: another run is training there; wait for it, or choose another folder") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DarkroomError(
+            f"{folder}: cannot be written ({reason}); the last checkpoint is kept: make room, and run the same again"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +178,6 @@ def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, 
     multiple = network.multiples[material.kind.packing]
     _check_crops(plan, material, multiple)
     if rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
         _keep_recipe(plan, folder / "recipe.toml")
     export.load_weights(network, options.init)
     # Channels last is a tenth faster on the CPU.
@@ -250,14 +272,18 @@ def _check_crops(plan: Recipe, material: Material, multiple: int) -> None:
 
 def _keep_recipe(plan: Recipe, file: Path) -> None:
     if file.exists():
-        kept = recipe.parse(file.read_text(encoding="utf-8"), str(file), name=plan.name)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{file}: is no text ({error}); take it away to start anew") from error
+        kept = recipe.parse(text, str(file), name=plan.name)
         if _timeless(kept) != _timeless(plan):
             raise SettingsError(f"{file}: this run follows another recipe; choose another folder, or give that recipe")
     file.write_text(recipe.dump(plan), encoding="utf-8")
 
 
 def _timeless(plan: Recipe) -> Recipe:
-    return replace(plan, stages=tuple(replace(stage, steps=0, epochs=0) for stage in plan.stages))
+    return replace(plan, stages=tuple(replace(stage, steps=0, epochs=0, warm_up=0) for stage in plan.stages))
 
 
 @contextmanager

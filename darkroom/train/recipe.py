@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import accumulate, pairwise
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -23,6 +23,11 @@ from darkroom.train.pairlist import Shorts
 from darkroom.train.pairs import Flips
 
 Layout = Literal["packed", "masked", "packed36", "srgb"]
+MOST_RATIO = 10_000.0
+MOST_ARGUMENT = 4096
+"""Channels or blocks; beyond it a mistake is likelier than a network."""
+MOST_SITES = 2**28
+"""Of a batch: 3 GB of pictures in float32."""
 DATA = ("pairs", "photos", "darkened")
 """Kinds of data: real pairs, photos made dark by the sensor model, photos made dark in sRGB (Gupta et al.)."""
 
@@ -137,6 +142,16 @@ def checked(recipe: Recipe, file: str) -> Recipe:
     """Return the recipe if it can be followed; SettingsError says what cannot."""
     if (recipe.layout == "srgb") != (recipe.input == "srgb"):
         raise SettingsError(f"{file}: layout srgb and input srgb go together; say both or neither")
+    if not 1 <= recipe.cap <= MOST_RATIO:
+        raise SettingsError(f"{file}: cap = {recipe.cap:g}; a ratio is 1 to {MOST_RATIO:g}")
+    if not 0 <= recipe.weight_decay <= 1 or not 0 <= recipe.clip < inf:
+        raise SettingsError(f"{file}: weight_decay must be 0 to 1, clip 0 or more")
+    if not recipe.stages:
+        raise SettingsError(f"{file}: has no stage; write one under [[stages]]")
+    for key, value in recipe.arguments.items():
+        numbers = value if isinstance(value, (list, tuple)) else (value,)
+        if any(isinstance(number, (int, float)) and not 0 <= number <= MOST_ARGUMENT for number in numbers):
+            raise SettingsError(f"{file}: arguments: {key} = {value!r}; a network's numbers are 0 to {MOST_ARGUMENT}")
     if recipe.output == "camera" and recipe.input not in ("headroom", "balanced"):
         raise SettingsError(f'{file}: output camera needs white-balanced light; say input = "headroom" or "balanced"')
     for i, stage in enumerate(recipe.stages, 1):
@@ -147,6 +162,18 @@ def checked(recipe: Recipe, file: str) -> Recipe:
             raise SettingsError(f"{place}: no such data as {unknown[0]}; known are {', '.join(DATA)}")
         if not 0 < stage.fraction <= 1 or stage.batch < 1 or stage.crop < 1 or not stage.learning_rate > 0:
             raise SettingsError(f"{place}: fraction, batch, crop and learning_rate must be above 0; fraction at most 1")
+        if stage.batch * stage.crop**2 > MOST_SITES or stage.learning_rate > 1:
+            raise SettingsError(
+                f"{place}: batch {stage.batch} of crop {stage.crop} at learning rate {stage.learning_rate:g}; "
+                f"give batch x crop x crop of {MOST_SITES:.0e} at most, and a rate of 1 at most"
+            )
+        for name, weights in (("loss", stage.loss), ("data", stage.data)):
+            if any(not 0 <= weight < inf for weight in weights.values()) or (weights and not sum(weights.values()) > 0):
+                raise SettingsError(f"{place}: {name}: weights must be 0 or more, not all 0")
+        if stage.warm_up < 0 or stage.last_blocks < 0 or stage.steps < 0 or stage.epochs < 0:
+            raise SettingsError(f"{place}: steps, epochs, warm_up and last_blocks must be 0 or more")
+        if any(not (0 <= share <= 1 and 0 <= rate <= 1) for share, rate in stage.drops):
+            raise SettingsError(f"{place}: drops: each is (share of the stage, learning rate), both 0 to 1")
     return recipe
 
 
@@ -207,14 +234,15 @@ def _toml(value: object) -> str:
 
 
 def shortened(recipe: Recipe, steps: int, scenes: int) -> Recipe:
-    """Give a recipe another length: its stages keep their shares of `steps`, each at least one."""
+    """Give a recipe another length: its stages keep their shares of `steps`, each at least one, and of them their
+    warm-up's."""
     lengths = [stage.length(scenes) for stage in recipe.stages]
     ends = [0]
     for i, reached in enumerate(accumulate(lengths), 1):
         left = len(lengths) - i
         ends.append(max(ends[-1] + 1, min(round(steps * reached / sum(lengths)), steps - left)))
     made = tuple(
-        replace(stage, epochs=0, steps=end - begin)
-        for stage, (begin, end) in zip(recipe.stages, pairwise(ends), strict=True)
+        replace(stage, epochs=0, steps=end - begin, warm_up=round(stage.warm_up * (end - begin) / length))
+        for stage, length, (begin, end) in zip(recipe.stages, lengths, pairwise(ends), strict=True)
     )
     return replace(recipe, stages=made)

@@ -23,7 +23,6 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,7 @@ from isal import isal_zlib
 from darkroom import tiff
 from darkroom.errors import OutputError, SettingsError
 from darkroom.frame import Picture
+from darkroom.write import part as parts
 
 DEPTHS = {".png": (8, 16), ".tif": (8, 16, 32), ".tiff": (8, 16, 32), ".jpg": (8,), ".jpeg": (8,)}
 """Suffix, in lower case -> the bits a sample may have; 32 is float."""
@@ -101,24 +101,20 @@ def write(picture: Picture, path: Path, *, exif: bytes, overwrite: bool, encodin
     encoders: dict[str, Callable[[BinaryIO, Picture, bytes], None]]
     encoders = {".png": _png, ".tif": as_tiff, ".tiff": as_tiff, ".jpg": _jpeg, ".jpeg": _jpeg}
     encode = encoders[path.suffix.lower()]
-    # Short, for the target may have as long a name as there can be.
-    part = path.with_name(f".darkroom-{os.urandom(6).hex()}.part")
     try:
         if not overwrite and os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "")
-        with part.open("x+b") as file:
+        with parts.part(path.parent) as (part, file):
             encode(file, picture, exif)
             file.flush()
             os.fsync(file.fileno())
-        if overwrite:
-            os.replace(part, path)
-        else:
-            _place(part, path)
+            file.close()  # Windows moves no open file
+            if overwrite:
+                os.replace(part, path)
+            else:
+                _place(part, path)
     except OSError as error:
         raise OutputError(f"{path.name}: {_reason(error, path.parent)}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def _place(part: Path, path: Path) -> None:
@@ -144,6 +140,8 @@ def _reason(error: OSError, folder: Path) -> str:
             return "already exists; pass --on-conflict overwrite, or unique"
         case errno.ENOSPC:
             return "no space left on the disk; free some and run again"
+        case errno.ENOENT if folder.is_dir():  # /proc and its like say so
+            return f"the folder {folder} takes no files; choose another"
         case errno.ENOENT:
             return f"there is no folder {folder}; make it first"
         case errno.ENOTDIR:

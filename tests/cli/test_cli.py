@@ -103,6 +103,8 @@ def test_the_demo_makes_a_dark_raw_and_a_before_and_after(run, here):
     before, after = np.split(seen(both), [1203], axis=1)
     assert before[:, :1200].std() > 10 and (after[:, 3:] == seen(picture)).all()
     assert run("demo", "--model", "n.onnx", "-o", "n.onnx")[0] == 1
+    for wrong in (("--model", "nix"), ("--model", "nix.onnx"), ("--device", "tpu")):
+        assert run("demo", *wrong, "-o", "other")[0] == 2 and not Path("other").exists()
 
 
 def test_train_without_torch_says_what_to_install(here, monkeypatch):
@@ -111,7 +113,9 @@ def test_train_without_torch_says_what_to_install(here, monkeypatch):
     words = ("train", "--photos", "p", "--validation", "v", "-o", "night")
     done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'darkroom: train: needs torch, which is not installed; run pip install "darkroom[train]"\n'
+    assert (
+        done.stderr == 'darkroom: train: needs torch, which is not installed; run pip install "darkroom-raw[train]"\n'
+    )
 
 
 def test_train_hands_its_options_to_the_loop(run, monkeypatch, here):
@@ -152,7 +156,9 @@ def test_train_hands_its_options_to_the_loop(run, monkeypatch, here):
         2,
     )
     assert (options.threads, options.every, options.minutes, options.seed) == (2, 5, 5.0, 7)
-    assert run("train", "--photos", "p", "--validation", "v", "-o", "x", "--init", "none.onnx")[0] != 0
+    for wrong in ("none.onnx", "nix"):
+        code, _, err = run("train", "--photos", "p", "--validation", "v", "-o", "x", "--init", wrong)
+        assert code == 2 and err.startswith(f"darkroom: --init {wrong}: no such") and len(err.splitlines()) == 1
 
 
 # --- all of them ---
@@ -198,3 +204,18 @@ def test_sizes_are_read(text, size):
 def test_sizes_that_are_none_are_refused(text):
     with pytest.raises(SettingsError, match="--memory"):
         options.memory(text)
+
+
+def test_info_takes_folders_several_files_and_a_networks_name(run, photo, here):
+    (here / "below").mkdir()
+    (here / "below" / "b.dng").write_bytes(Path("a.dng").read_bytes())
+    code, out, _ = run("info", "fast-bayer", "a.dng", "below", "--json")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [Path(each["input"]).name for each in told] == ["fast-bayer.onnx", "a.dng", "b.dng"]
+    assert told[0]["contract"]["name"] == "fast-bayer"
+    assert len(run("info", ".", "-r", "--json")[1].splitlines()) == 2
+    assert run("info", "nowhere/*.dng")[0] == 2
+
+
+def test_shell_completion_can_be_installed(run):
+    assert "--install-completion" in run("--help")[1]

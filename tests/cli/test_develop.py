@@ -123,8 +123,8 @@ def test_every_setting_reaches_the_picture(develop, photo, words):
         (("-o", "a.webp"), 'a.webp: cannot write ".webp"; name it'),
         (("--model", "none"), "none: no such network; shipped are"),
         (("--model", "none.onnx"), "none.onnx: no such file"),
-        (("--device", "abacus"), "abacus: no such device; known are auto"),
-        (("--quality", "perfect"), "perfect-bayer: no such network"),
+        (("--device", "abacus"), "--device abacus: no such device; known are auto"),
+        (("--quality", "perfect"), "--quality perfect: no such quality; known are fast, fine"),
         (("empty",), "empty: no raw photos in this folder"),
     ],
 )
@@ -297,7 +297,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is_and_stdout_stays_clean(photo):
             break
     os.close(terminal)
     assert process.communicate()[0] == b"a.png\nb.png\n" and process.returncode == 0
-    assert b"0 of 2" in shown and b"2 of 2" in shown and b"a picture" in shown and b"left" in shown
+    assert b"0 of 2" in shown and b"2 of 2" in shown and b"a picture" in shown
     assert b"a.dng -> a.png" in shown and b"[1/2]" not in shown
 
 
@@ -363,3 +363,36 @@ def test_a_second_ctrl_c_stops_at_once(card):
     assert process.returncode == 130 and "Traceback" not in err
     assert whole_pictures() < 24
     assert not list(Path("out").glob(".*"))
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--quality", "best"), "--quality best: no such quality; known are fast, fine"),
+        (("--device", "tpu"), "--device tpu: no such device; known are auto, cpu"),
+        (("--model", "nix"), "nix: no such network; shipped are"),
+        (("--model", "nix.onnx"), "nix.onnx: no such file"),
+        (("--model", "text.onnx"), "text.onnx: "),
+        (("--amp", "bright"), "--amp bright: is no amplification"),
+        (("--wb", "blue"), "--wb blue: is no white balance"),
+        (("--memory", "some"), "--memory some: is no size"),
+        (("--format", "jpeg", "--bits", "16"), "holds 8 bits, not 16"),
+        (("-o", "-"), "-o -: pictures are written to files only"),
+    ],
+)
+def test_wrong_options_are_exit_2_before_any_file_is_touched(run, photo, words, said, dry):
+    Path("text.onnx").write_text("no network")
+    before = set(Path().iterdir())
+    for file in ("a.dng", "no-such-file.dng"):
+        code, out, err = run("develop", file, *words, *dry)
+        assert (code, out) == (2, "") and said in err
+    assert set(Path().iterdir()) == before
+
+
+def test_too_little_memory_says_how_much_more_is_needed(run, photo):
+    code, _, err = run("develop", "a.dng", "--model", "n.onnx", "--memory", "214MB")
+    assert code == 1
+    more = int(re.search(r"raise --memory by (\d+)MB", err)[1])
+    assert more > 0
+    assert run("develop", "a.dng", "--model", "n.onnx", "--memory", f"{215 + more}MB")[0] == 0

@@ -87,7 +87,7 @@ def test_without_bm3d_the_message_says_where_it_is_and_its_licence(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
     picture = np.zeros((16, 16, 3), np.float32)
     with pytest.raises(
-        SettingsError, match=r"bm3d: not installed; `pip install 'darkroom\[bm3d\]'`, for non-commercial use"
+        SettingsError, match=r"bm3d: not installed; `pip install 'darkroom-raw\[bm3d\]'`, for non-commercial use"
     ):
         baselines.bm3d(picture, picture)
 

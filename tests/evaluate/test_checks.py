@@ -1,5 +1,7 @@
 """Checks on real kinds of frames: what they call removed was noise, what they call lost was scene."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import noise
@@ -106,3 +108,14 @@ def test_a_check_of_nothing_is_wrong_usage(run, tmp_path, monkeypatch, words, sa
     monkeypatch.chdir(tmp_path)
     code, _, err = run("check", *words)
     assert code == 2 and said in err and len(err.splitlines()) == 1
+
+
+def test_a_check_goes_on_past_a_bad_photo_and_looks_in_folders_below(run, frames, tmp_path):
+    (tmp_path / "0_bad.dng").write_bytes(b"no raw")
+    below = tmp_path / "below"
+    below.mkdir()
+    for frame in frames[3:]:
+        Path(frame).rename(below / Path(frame).name)
+    code, out, err = run("check", "fast-bayer", "--still", tmp_path, "-r", "--amp", "4")
+    assert code == 1 and "6 frames of a still scene" in out
+    assert len(err.splitlines()) == 1 and "0_bad.dng: " in err

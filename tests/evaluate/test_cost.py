@@ -67,7 +67,7 @@ def test_a_graph_that_hides_its_shapes_is_refused(tmp_path):
 def test_without_onnx_the_message_says_where_it_is(tmp_path, monkeypatch):
     network = model.load(write_average(tmp_path / "n.onnx", 1))
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(SettingsError, match=r"--cost: needs onnx; `pip install 'darkroom\[evaluate\]'`"):
+    with pytest.raises(SettingsError, match=r"--cost: needs onnx; `pip install 'darkroom-raw\[evaluate\]'`"):
         cost.macs(network, 16, 16)
 
 

@@ -42,7 +42,7 @@ def test_scores_are_those_of_the_library(monkeypatch):
 def test_a_missing_library_and_missing_weights_are_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "piq", None)
     with pytest.raises(
-        SettingsError, match=r"pieapp: needs piq .*; pip install 'darkroom\[perceptual\]', with the tor"
+        SettingsError, match=r"pieapp: needs piq .*; pip install 'darkroom-raw\[perceptual\]', with the tor"
     ):
         perceptual.score("pieapp", PICTURE, REFERENCE)
 

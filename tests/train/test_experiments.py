@@ -177,7 +177,7 @@ def test_the_trials_print_a_row_each(run, folder, photos):
         (("--variants", "int4"), "--variants int4: no such variant; known are fp16, int8"),
         (("--camera", "brownie"), "brownie: no such camera"),
         (("--camera", "sonya7s2,fujixt2"), "are of both kinds of sensor"),
-        ((), "too little data"),
+        ((), "nothing to learn from; give --pairs, --photos or both"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(run, folder, arguments, message):

@@ -406,3 +406,9 @@ def test_checksums_of_pieces_join_to_that_of_the_whole(cut):
 def test_the_header_of_a_16_bit_png_says_16_bits(tmp_path):
     header = dict(chunks(write(picture(dtype=np.uint16), tmp_path / "photo.png")))[b"IHDR"]
     assert struct.unpack(">IIBBBBB", header) == (53, 37, 16, 2, 0, 0, 0)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+def test_a_folder_that_takes_no_files_is_not_said_to_be_missing():
+    with pytest.raises(OutputError, match="the folder /proc takes no files; choose another"):
+        image.write(np.zeros((4, 4, 3), np.uint8), Path("/proc/photo.png"), exif=b"", overwrite=False)
