@@ -29,8 +29,8 @@ CALLED_OTHERWISE = {"bracket": "brackets", "wb": "white_balance", "name": "model
 OF_FILES = {"files", "output", "format", "compression", "tiled", "on_conflict", "recursive", "as_json", "dry_run"}
 """Options of the command that say nothing of the picture, which the face hands back."""
 
-OF_THE_SENSOR = {"dark", "camera_file"}
-"""What is done to a frame before it is developed: `darkroom.sensor.darkframes`."""
+OF_THE_SENSOR = {"dark", "camera_file", "burst"}
+"""What is done to a frame before it is developed: `darkroom.sensor.darkframes`, `darkroom.develop.burst`."""
 
 WISHES = {
     "amp": (20, Amp("number", 20.0)),

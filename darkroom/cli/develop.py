@@ -82,6 +82,9 @@ def develop(
         Path | None,
         typer.Option(metavar="FILE", help="A camera's profile by `calibrate -o`, instead of lens-cap frames."),
     ] = None,
+    burst: Annotated[
+        bool, typer.Option("--burst", help="The files are one scene, shot in a row by hand or not: one picture of all.")
+    ] = False,
     brackets: Annotated[
         str | None,
         typer.Option(metavar="0.5,1,2", help="Write one picture for each factor on the ratio, from one decode."),
@@ -124,6 +127,9 @@ def develop(
     named = model or options.default_network(quality)
     if dry_run:  # else the batch loads it before it develops anything
         options.network_file(named)
+    others: list[Path] = []
+    if burst:
+        files, others = _burst(files, recursive)
     planned = jobs.plan(
         files,
         place=output,
@@ -149,6 +155,10 @@ def develop(
         bits=depth,
         memory=size - held,
     )
+    if others:
+        from darkroom.batch import bursts
+
+        prepare = bursts.joining(others, bursts.loading(device), settings, prepare)
     with Show(planned.pictures, amp, as_json) as show, _stoppable() as stop:
         try:
             batch.run(
@@ -176,6 +186,16 @@ def develop(
         show.log(f"darkroom: the other {left} were not developed")
     if show.failed:
         raise typer.Exit(FAILED)
+
+
+def _burst(files: list[str], recursive: bool) -> tuple[list[str], list[Path]]:
+    """Tell the first frame of a burst, which the others are merged into, from these."""
+    from darkroom.batch import jobs
+
+    first, *others = [source.path for source in jobs.found(files, recursive)]
+    if not others:
+        raise SettingsError(f"--burst: {first} is alone; name the other frames of its burst, too")
+    return [str(first)], others
 
 
 def _darkness(dark: list[str] | None, camera_file: Path | None) -> "tuple[Callable[[Frame, Path], Frame], int]":

@@ -114,7 +114,7 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
             f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
         )
     started = time.perf_counter()
-    frame = _mended(frame) if settings.hot_sites == "auto" else frame
+    frame = mended(frame) if settings.hot_sites == "auto" else frame
     gains, notes = _gains(frame, settings.white_balance)
     ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
     look = settings.look if settings.look.highlights else replace(settings.look, highlights=_usual(settings.amp))
@@ -156,11 +156,11 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
 
 
-def _mended(frame: Frame) -> Frame:
+def mended(frame: Frame) -> Frame:
     """Fill in hot and dead sites, and note how many."""
-    mended, count = hotsites.mended(frame, grain.measure(frame))
+    clean, count = hotsites.mended(frame, grain.measure(frame))
     sites = "hot or dead site" if count == 1 else "hot or dead sites"
-    return replace(mended, notes=(*frame.notes, f"{count} {sites} filled in")) if count else frame
+    return replace(clean, notes=(*frame.notes, f"{count} {sites} filled in")) if count else frame
 
 
 def _usual(amp: Amp) -> Literal["clip", "roll"]:

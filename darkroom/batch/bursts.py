@@ -1,0 +1,70 @@
+"""A burst's other files, read one by one and merged into the first frame.
+
+paths of one burst  ->  what `batch.run` does to the first one's frame before it is developed
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom.decode import raw
+from darkroom.develop import amplifier, burst, grain, model, pipeline
+from darkroom.develop.amplifier import Amp
+from darkroom.develop.model import Model
+from darkroom.develop.pipeline import Settings
+from darkroom.errors import RawError, SettingsError
+from darkroom.frame import Frame
+
+Prepare = Callable[[Frame, Path], Frame]
+
+
+def joining(others: Sequence[Path], load: Callable[[str], Model], settings: Settings, prepare: Prepare) -> Prepare:
+    """Make what merges `others` into a frame.
+
+    load: a network by name, for the pictures on which frames are aligned. prepare: what is done to each frame first.
+    """
+
+    def joined(first: Frame, path: Path) -> Frame:
+        network = load(model.default(first.cfa))
+        start = _ready(first, path)
+        ratio = amplifier.ratio(start, settings.amp, network.contract.max_ratio)
+        plain = Settings(amp=Amp("number", ratio), hot_sites="off", memory=settings.memory)
+
+        def see(frame: Frame) -> NDArray[np.float32]:
+            upright = replace(frame, orientation=1)
+            return _halved(pipeline.expose(upright, network, plain).picture)
+
+        def each() -> Iterator[Frame]:
+            for other in others:
+                frame = _ready(raw.read(other), other)
+                try:
+                    burst.refuse_other(frame, start)
+                except SettingsError as error:
+                    raise RawError(f"{other}: {error}") from error
+                yield frame
+
+        merged, count = burst.merged(start, each(), grain.measure(start), see)
+        note = f"merged with {len(others)} more: {count:.1f} frames' worth of light, in the mean over the picture"
+        return replace(merged, notes=(*merged.notes, note))
+
+    def _ready(frame: Frame, path: Path) -> Frame:
+        frame = prepare(frame, path)
+        return pipeline.mended(frame) if settings.hot_sites == "auto" else frame
+
+    return joined
+
+
+def loading(choice_device: str) -> Callable[[str], Model]:
+    """Load networks by name, each once."""
+    return cache(lambda name: model.load(model.find(name), device=choice_device))
+
+
+def _halved(picture: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Brightness at a pixel a cell: (H, W, 3) -> (H // 2, W // 2)."""
+    height, width = (length // 2 * 2 for length in picture.shape[:2])
+    rows = picture[:height:2, :width].astype(np.float32).sum(2) + picture[1:height:2, :width].sum(2)
+    return (rows[:, ::2] + rows[:, 1::2]) / np.float32(12)
