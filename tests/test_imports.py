@@ -34,9 +34,9 @@ PROGRAM = "darkroom.decode.libraw"
 JOIN = "darkroom.develop.pipeline"
 SHARED = {f"darkroom.develop.{name}" for name in ("contract", "curves", "grain", "meter", "blocks", "tone")}
 """What joins the stages of `develop`, and what all of them may stand on."""
-UNDER_THE_DOOR = {"darkroom.develop.engines", "darkroom.develop.onnxfile"}
-"""What the door for network files is built of, and nobody else in `develop` enters by."""
-DOOR = "darkroom.develop.model"
+UNDER_THE_DOOR = {"darkroom.develop.engines", "darkroom.develop.onnxfile", "darkroom.develop.door"}
+"""What the opening of networks is built of, and nobody else in `develop` enters by."""
+DOORS = {"darkroom.develop.model", "darkroom.develop.door"}
 
 LIBRARIES = {
     "typer": ("darkroom.cli",),
@@ -143,7 +143,7 @@ def breaks_circles(trees: Trees) -> Iterator[str]:
 def breaks_stages(trees: Trees) -> Iterator[str]:
     for module, ends in arrows(trees).items():
         if room(module) == "develop" and module != JOIN:
-            open_to = SHARED | UNDER_THE_DOOR if module == DOOR else SHARED
+            open_to = SHARED | UNDER_THE_DOOR if module in DOORS else SHARED
             yield from (f"{module} -> {end}" for end in ends if room(end) == "develop" and end not in open_to)
 
 

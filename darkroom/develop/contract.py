@@ -8,6 +8,7 @@ takes a picture that was plainly developed and gives a better one (`input` "srgb
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Literal, get_args, get_type_hints
@@ -90,7 +91,7 @@ def from_json(text: str, file: str) -> Contract:
     """
     try:
         entries = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter where it is nested by the thousand
         raise ModelError(f"{file}: its contract is not JSON; export it again with `darkroom train`") from None
     if not isinstance(entries, dict):
         raise ModelError(f"{file}: its contract is not a JSON object; export it again with `darkroom train`")
@@ -111,6 +112,8 @@ def from_json(text: str, file: str) -> Contract:
     contract = Contract(**entries)
     if min(contract.scale, contract.multiple, contract.pixel_bytes, contract.max_ratio) <= 0 or contract.halo < 0:
         raise ModelError(f"{file}: contract holds a size that is not positive; export it again")
+    if not all(math.isfinite(entry) for entry in entries.values() if isinstance(entry, float)):
+        raise ModelError(f"{file}: contract holds a number that is not finite; export it again")
     if contract.halo % contract.multiple:
         raise ModelError(f"{file}: halo {contract.halo} is no multiple of {contract.multiple}; export it again")
     if contract.multiple % WHOLE[contract.packing]:
@@ -123,5 +126,10 @@ def from_json(text: str, file: str) -> Contract:
         raise ModelError(
             f"{file}: packing {contract.packing} with input {contract.input} and output {contract.output} "
             "contradict each other; packing srgb3 goes with input and output srgb, and input srgb with nothing else"
+        )
+    if contract.scale != PIXEL[contract.packing]:
+        raise ModelError(
+            f"{file}: scale {contract.scale} contradicts packing {contract.packing}, whose pixels are "
+            f"{PIXEL[contract.packing]} photosites wide; export it again"
         )
     return contract

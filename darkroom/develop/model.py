@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.develop import contract as contracts
-from darkroom.develop import engines, onnxfile
+from darkroom.develop import door, engines, onnxfile
 from darkroom.develop.contract import Contract
 from darkroom.develop.engines import Engine
 from darkroom.develop.onnxfile import OnnxFile
@@ -54,15 +54,22 @@ class Model:
     def run(self, bright: NDArray[np.float32]) -> NDArray[np.float32]:
         """(C, h, w) bright -> (3, H, W), the caller's to change; h and w multiples of the contract's.
 
-        Raises ModelError where the engine fails.
+        Raises ModelError where the engine fails, or gives another shape than the contract says.
         """
         try:
-            return self.engine.run(bright)
+            rgb = self.engine.run(bright)
         except RuntimeError as error:
             where = f"{self.device} {self.precision} at {' x '.join(map(str, bright.shape))}"
             raise ModelError(
                 f"{self.file}: failed on {where} ({error}); use --device cpu, or export it again"
             ) from error
+        wanted = (3, *(side * self.contract.scale for side in bright.shape[1:]))
+        if rgb.shape != wanted or rgb.dtype != np.float32:
+            raise ModelError(
+                f"{self.file}: gave {' x '.join(map(str, rgb.shape))} {rgb.dtype}, its contract says "
+                f"{' x '.join(map(str, wanted))} float32; export it again"
+            )
+        return rgb
 
 
 def shipped() -> list[Path]:
@@ -123,17 +130,10 @@ def _folder() -> Path:
 
 def _checked(file: Path) -> tuple[bytes, OnnxFile, Contract]:
     """Read a network file and check all that can be without an engine."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise ModelError(f"{file}: {reason}; give the path of an .onnx file") from None
-    if b"location" in data:  # the key by which ONNX names a file beside it; encoded in any way it holds these bytes
-        raise ModelError(f"{file}: refers to data in another file, which is not allowed; export it as one file")
-    said = onnxfile.parse(data, str(file))
+    data, said = door.read(file)
     if contracts.KEY not in said.metadata:
         raise ModelError(f"{file}: carries no contract; export it with `darkroom train`")
-    contract = contracts.from_json(said.metadata[contracts.KEY].decode(errors="replace"), str(file))
+    contract = contracts.from_json(said.metadata[contracts.KEY].decode(), str(file))
     _check_ports(said, contract, file)
     return data, said, contract
 
@@ -151,7 +151,9 @@ def _check_ports(said: OnnxFile, contract: Contract, file: Path) -> None:
         and bright.shape[1] == channels
         and all(isinstance(side, str) for side in bright.shape[2:])
         and bright.shape[0] in (1, bright.shape[0] if isinstance(bright.shape[0], str) else 1)
+        and rgb.shape[0] in (1, rgb.shape[0] if isinstance(rgb.shape[0], str) else 1)
         and not (isinstance(rgb.shape[1], int) and rgb.shape[1] != 3)
+        and all(isinstance(side, str) for side in rgb.shape[2:])
     )
     if not fits:
         takes, gives = (

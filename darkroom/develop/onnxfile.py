@@ -35,6 +35,9 @@ class OnnxFile:
     inputs: dict[str, Port]
     """Without those that have a value already."""
     outputs: dict[str, Port]
+    operators: frozenset[str]
+    """Names of the operators, with "domain:" before those that are not ONNX's own; "a subgraph" and "a function" where
+    there is one."""
 
 
 def parse(data: bytes, file: str) -> OnnxFile:
@@ -46,15 +49,34 @@ def parse(data: bytes, file: str) -> OnnxFile:
         given = {bytes(_bytes(list(_fields(tensor)), 8)) for tensor in _all(graph, 5)}
         ports = [dict(_port(value) for value in _all(graph, field)) for field in (11, 12)]
         return OnnxFile(
-            metadata={str(_bytes(entry, 1), "utf-8", "replace"): bytes(_bytes(entry, 2)) for entry in entries},
+            metadata={str(_bytes(entry, 1), "utf-8"): _text(_bytes(entry, 2)) for entry in entries},
             inputs={name: port for name, port in ports[0].items() if name.encode() not in given},
             outputs=ports[1],
+            operators=frozenset().union(*map(_operators, _all(graph, 1)), {"a function" for _ in _all(model, 25)}),
         )
+    except UnicodeDecodeError:
+        raise ModelError(f"{file}: holds names or metadata that are no UTF-8; export it again") from None
     except (ValueError, IndexError):
         raise ModelError(f"{file}: is not an ONNX network; export it with `darkroom train`") from None
 
 
 Value = int | memoryview
+
+
+def _text(value: memoryview) -> bytes:
+    """UTF-8 bytes, checked to be that."""
+    return str(value, "utf-8").encode()
+
+
+def _operators(value: memoryview) -> set[str]:
+    """NodeProto -> its operator, and "a subgraph" where an attribute holds one; nothing is descended into."""
+    node = list(_fields(value))
+    domain, name = str(_bytes(node, 7), "utf-8"), str(_bytes(node, 4), "utf-8")
+    found = {name if domain in ("", "ai.onnx") else f"{domain}:{name}"}
+    for attribute in _all(node, 5):
+        if any(number in (6, 11) for number, _ in _fields(attribute)):  # AttributeProto.g and .graphs
+            found.add("a subgraph")
+    return found
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:

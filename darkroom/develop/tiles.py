@@ -23,6 +23,8 @@ DEAR = 1.9e9
 halos then cost the shipped networks 10 to 20 %, and 61 MP take no more than 300 MB."""
 HANDLING = 10_000
 """Packed pixels that a network computes in the time that a tile takes beside it, about 2 ms."""
+_STRAY = 0.25
+"""How far outside [0, 1] half of a tile may not lie."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def run(
 
     `bright` gives the packed pixels of a window, the next tile's while the network works; `network` turns them into
     (3, h * scale, w * scale) in [0, 1]. `on_tile` hears (done, all) after each. Raises ModelError when an output is
-    not finite, SettingsError as `plan`.
+    not finite or half of it far from [0, 1], SettingsError as `plan`.
     """
     tiles = plan(*size, contract, pixel_bytes=pixel_bytes, memory=memory)
     scale = contract.scale
@@ -102,13 +104,26 @@ def run(
             cols = _scaled(tile.core_cols, tile.seen_cols.start, scale)
             core = network(seen)[:, rows, cols]
             del seen
-            if not np.isfinite(core.sum()):  # one NaN or infinity makes the sum one
-                raise ModelError(
-                    f"{contract.name}: gave a value that is not finite in tile {done} of {len(tiles)}; report this"
-                )
+            _hold(core, contract.name, f"in tile {done} of {len(tiles)}")
             on_tile(done, len(tiles))
             yield _scaled(tile.core_rows, 0, scale), _scaled(tile.core_cols, 0, scale), core
             del core
+
+
+def _hold(rgb: NDArray[np.float32], name: str, where: str) -> None:
+    """Clamp a network's output to [0, 1], in place.
+
+    Networks without a last activation, such as SID's, overshoot a little, and their authors clamp as well. What lies
+    elsewhere for the most part is another scale, and clamped it would pass for a black or white photo.
+    """
+    low, high = float(rgb.min()), float(rgb.max())  # NaN where one is among them
+    if low >= 0 and high <= 1:
+        return
+    if not np.isfinite([low, high]).all():
+        raise ModelError(f"{name}: gave a value that is not finite {where}; report this to whoever made it")
+    if np.mean((rgb < -_STRAY) | (rgb > 1 + _STRAY)) > 0.5:
+        raise ModelError(f"{name}: gave {low:.2g} to {high:.2g} {where}, its contract says 0 to 1; export it again")
+    np.clip(rgb, 0, 1, out=rgb)
 
 
 def _side(length: int, parts: int, contract: Contract) -> int:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from darkroom.decode import raw
-from darkroom.develop import amplifier, pipeline
+from darkroom.develop import amplifier, door, pipeline
 from darkroom.develop.contract import PIXEL, PLANES
 from darkroom.develop.model import Model
 from darkroom.errors import ModelError, SettingsError
@@ -86,7 +86,7 @@ def count(file: Path, shape: tuple[int, ...]) -> int:
         import onnx
     except ImportError:
         raise SettingsError("--cost: needs onnx; `pip install 'darkroom-raw[evaluate]'`") from None
-    graph = onnx.load(file)
+    graph = onnx.load_from_string(door.read(file)[0])
     dims = graph.graph.input[0].type.tensor_type.shape.dim
     for dim, length in zip(dims, shape, strict=True):
         dim.dim_value = length

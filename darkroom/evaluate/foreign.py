@@ -13,7 +13,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from darkroom.errors import SettingsError
+from darkroom.develop import door
+from darkroom.errors import ModelError, SettingsError
 
 Shape = tuple[int | str | None, ...]
 
@@ -47,12 +48,9 @@ class Foreign:
 def load(file: Path) -> Foreign:
     """Open a network; raises SettingsError where it is none, or keeps data outside its file."""
     try:
-        data = file.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise SettingsError(f"{file}: {reason}; give the path of an .onnx file") from None
-    if b"location" in data:  # the key by which ONNX names a file beside it
-        raise SettingsError(f"{file}: refers to data in another file, which is not allowed; export it as one file")
+        data, _ = door.read(file)
+    except ModelError as error:
+        raise SettingsError(str(error)) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:

@@ -23,7 +23,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from darkroom.develop import model
+from darkroom.develop import door, model
 from darkroom.develop.contract import KEY, PIXEL, PLANES, Contract, Input, Output, Packing
 from darkroom.errors import ModelError, SettingsError
 from darkroom.sensor.simulate import Example
@@ -109,7 +109,7 @@ def load_weights(network: nn.Module, files: Sequence[Path]) -> int:
     wanted = {**state, **{key: module.weight for key, module in normalised.items()}}
     found: dict[str, list[NDArray[np.floating]]] = {}
     for file in files:
-        held = {w.name: numpy_helper.to_array(w) for w in _opened(file).graph.initializer}
+        held = _tensors(file)
         fitting = [key for key in held if key in wanted and held[key].shape == tuple(wanted[key].shape)]
         if not fitting:
             raise ModelError(f"{file}: none of its weights fit this network; start from one of the same kind")
@@ -212,13 +212,20 @@ class _Brights:
 
 
 def _opened(file: Path) -> onnx.ModelProto:
+    data, _ = door.read(file)
     try:
-        return onnx.load(file, load_external_data=False)
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise ModelError(f"{file}: {reason}; give the path of an .onnx file") from None
+        return onnx.load_from_string(data)
     except Exception:  # protobuf's own, whose class depends on the build
         raise ModelError(f"{file}: is no ONNX file; export it again with `darkroom train`") from None
+
+
+def _tensors(file: Path) -> dict[str, NDArray[np.floating]]:
+    """The tensors a file holds, by name; raises ModelError where their bytes do not fit their shapes."""
+    try:
+        return {weight.name: numpy_helper.to_array(weight) for weight in _opened(file).graph.initializer}
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise ModelError(f"{file}: holds a tensor that is none ({reason}); export it again") from None
 
 
 def _normalised(network: nn.Module) -> list[tuple[str, nn.Module]]:
