@@ -1,5 +1,6 @@
 """What can go wrong with what a user hands us. Every message is one line: `what: found; do this`."""
 
+import re
 from pathlib import Path
 
 
@@ -27,3 +28,16 @@ def told(error: DarkroomError, path: Path) -> str:
     """Say an error in one line that names the file, which those raised far from it cannot."""
     line = " ".join(str(error).split())
     return line if line.startswith((f"{path}:", f"{path.name}:")) else f"{path}: {line}"
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, breaks a line or turns the direction of writing."""
+
+
+def escaped(text: str) -> str:
+    r"""Write control characters as escapes: names come from files, and a terminal obeys what it is sent.
+
+    >>> escaped("a\x1b[2Jb\n")
+    'a\\x1b[2Jb\\n'
+    """
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)

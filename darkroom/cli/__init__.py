@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from darkroom import __version__
-from darkroom.errors import DarkroomError, SettingsError
+from darkroom.errors import DarkroomError, SettingsError, escaped
 
 COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "check", "bench")
 """Modules here, each with a function of its own name."""
@@ -31,7 +31,7 @@ def main() -> None:
     try:
         _app()(prog_name="darkroom")
     except DarkroomError as error:
-        print(f"darkroom: {error}", file=sys.stderr)
+        print(f"darkroom: {escaped(str(error))}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from darkroom.cli import FAILED, STOPPED, options
-from darkroom.errors import ModelError, SettingsError
+from darkroom.errors import ModelError, SettingsError, escaped
 
 if TYPE_CHECKING:
     from darkroom.batch.jobs import Batch
@@ -235,10 +235,10 @@ def _say_what_would_be(planned: "Batch", as_json: bool) -> None:
             entries = {"input": str(source), "output": str(path), "outcome": outcome, "error": error}
             print(json.dumps(entries))
         elif error is None:
-            print(f"{source} -> {path}" + ("  skipped, it is there already" if outcome == "skipped" else ""))
+            print(escaped(f"{source} -> {path}") + ("  skipped, it is there already" if outcome == "skipped" else ""))
     errors = [error for *_, error in found if error]
     for error in errors:
-        print(f"darkroom: {error}", file=sys.stderr)
+        print(f"darkroom: {escaped(error)}", file=sys.stderr)
     if errors:
         raise typer.Exit(FAILED)
 

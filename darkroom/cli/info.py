@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from darkroom.cli import FAILED, options
-from darkroom.errors import DarkroomError, SettingsError, told
+from darkroom.errors import DarkroomError, SettingsError, escaped, told
 
 if TYPE_CHECKING:
     from darkroom.develop.amplifier import Amp
@@ -57,7 +57,7 @@ def info(
         elif "error" not in entries:
             print(_page(entries))
     for line in errors:
-        print(f"darkroom: {line}", file=sys.stderr)
+        print(f"darkroom: {escaped(line)}", file=sys.stderr)
     if errors:
         raise typer.Exit(FAILED)
 
@@ -128,7 +128,8 @@ def _page(entries: dict[str, Any]) -> str:
     """Lay the facts out for reading, a fact a line."""
     facts = _network_facts(entries) if "contract" in entries else _photo_facts(entries)
     width = max(map(len, facts))
-    return "\n".join([str(entries["input"]), *(f"  {name:{width}}  {fact}" for name, fact in facts.items())])
+    lines = [str(entries["input"]), *(f"  {name:{width}}  {fact}" for name, fact in facts.items())]
+    return "\n".join(map(escaped, lines))
 
 
 def _network_facts(entries: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import typer
 
 from darkroom.cli import FAILED, options
-from darkroom.errors import DarkroomError
+from darkroom.errors import DarkroomError, escaped
 
 
 def models(as_json: options.Json = False) -> None:
@@ -31,7 +31,7 @@ def models(as_json: options.Json = False) -> None:
             facts = {"file": str(file), "checksum": whole[file], "error": fault or None}
             print(json.dumps(facts | (asdict(contract) if contract else {})))
         elif contract is None:
-            print(f"{file.stem}  cannot be read: {fault}")
+            print(escaped(f"{file.stem}  cannot be read: {fault}"))
         else:
             verdict = "checksum ok" if whole[file] else "checksum WRONG, install darkroom again"
             print(

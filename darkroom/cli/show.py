@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom.batch.batch import Result
+from darkroom.errors import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -90,11 +91,13 @@ class Show:
             self.log(f"{counts} in {took:.1f} s, {self._pace()}")
         for result in self.failed:
             if result.bug:
-                self.log("".join(traceback.format_exception(result.bug)).rstrip())
+                for line in "".join(traceback.format_exception(result.bug)).splitlines():
+                    self.log(line)
             self.log(f"darkroom: {result.error}")
 
     def out(self, line: str) -> None:
         """Write a line to stdout; where nobody reads on, the pictures matter still."""
+        line = escaped(line)
         if self._bar and sys.stdout.isatty():
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -105,6 +108,7 @@ class Show:
 
     def log(self, line: str) -> None:
         """Write a line to stderr, above the bar."""
+        line = escaped(line)
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

@@ -219,3 +219,26 @@ def test_info_takes_folders_several_files_and_a_networks_name(run, photo, here):
 
 def test_shell_completion_can_be_installed(run):
     assert "--install-completion" in run("--help")[1]
+
+
+def test_what_names_say_to_a_terminal_is_written_out(run, here, write_dng):
+    name = "a\x1b[2J\x9b1m\n\u202edarkroom: all fine.dng"
+    write_dng(here / name, dark((64, 80)))
+    code, out, err = run("develop", name, "--model", "n.onnx", "--amp", "2")
+    assert code == 0 and out.count("\n") == 1 and err.count("\n") == 1
+    assert out == "a\\x1b[2J\\x9b1m\\n\\u202edarkroom: all fine.png\n"
+    code, out, err = run("info", name)
+    assert code == 0 and out.startswith("a\\x1b[2J\\x9b1m\\n\\u202edarkroom: all fine.dng\n")
+    for words in (("develop", "none" + name), ("info", "none" + name)):
+        code, out, err = run(*words)
+        assert code in (1, 2) and out == "" and err.count("\n") == 1 and "\\x1b[2J" in err
+        assert not any(c in err for c in "\x1b\x9b\u202e")
+
+
+def test_a_networks_name_tells_the_terminal_nothing(run, here, write_dng):
+    write_network(here / "evil.onnx", promise=contract_for("bayer", name="evil\n\x1b]0;all fine\x07").to_json())
+    write_dng("a.dng", dark((64, 80)))
+    code, out, err = run("develop", "a.dng", "--model", "evil.onnx", "--amp", "2")
+    assert code == 0 and err.count("\n") == 1 and "evil\\n\\x1b]0;all fine\\x07" in err
+    code, out, err = run("info", "evil.onnx")
+    assert code == 0 and "\x1b" not in out and "evil\\n\\x1b]0;all fine\\x07" in out

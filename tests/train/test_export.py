@@ -229,7 +229,11 @@ def test_of_several_files_the_mean_is_taken_of_what_fits(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file"), (b"not a network", "is no ONNX file"), ("other", "none of its weights fit this network")],
+    [
+        (None, "no such file"),
+        (b"not a network", "is not an ONNX network"),
+        ("other", "none of its weights fit this network"),
+    ],
 )
 def test_files_without_fitting_weights_are_refused(content, message, tmp_path):
     file = tmp_path / "n.onnx"
