@@ -251,6 +251,17 @@ def evaluate(
         if crops:
             if not simulate:
                 raise SettingsError("--sheet: is for --simulate; leave it out")
+            unused: dict[str, object] = {
+                "html": html,
+                "csv": csv,
+                "json": as_json,
+                "output": output,
+                "cost": cost,
+                "merge": merge,
+            }
+            unused |= {"ab": ab, "detector": detector, "metrics": metrics, "align": align, "centre": centre}
+            unused |= {"crop": crop, "cross": cross, "colour": colour}
+            _unused("--sheet", "shows crops and measures nothing", unused | {"domain": domain == "raw"})
             at, by = scoring.numbers("--ratios", ratios), scoring.words(cameras)
             where = _new_folder(crops)
             print(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
@@ -261,7 +272,11 @@ def evaluate(
         setting = Setting(centre=centre, measures=measures, domain=domain)
         if domain == "raw":
             rawdomain.check(plan, measures)
-            _unseen("--domain raw", {"ab": ab, "detector": detector, "html": html, "output": output, "centre": centre})
+            _unused(
+                "--domain raw",
+                "makes no pictures",
+                {"ab": ab, "detector": detector, "html": html, "output": output, "centre": centre},
+            )
         if pairs:
             runs = [scoring.real(pairs, convention or "folder", plan, setting, cache)]
         elif simulate:
@@ -361,10 +376,10 @@ def _priced(score: "Score", costs: "dict[str, Cost]") -> "Score":
     return replace(score, cost=costs.get(score.system, score.cost))
 
 
-def _unseen(option: str, others: Mapping[str, object]) -> None:
-    """Refuse options for which there is no picture to show."""
+def _unused(option: str, why: str, others: Mapping[str, object]) -> None:
+    """Refuse options that say nothing beside another."""
     if found := next((name for name, value in others.items() if value), None):
-        raise SettingsError(f"{option}: makes no pictures; leave --{found} out")
+        raise SettingsError(f"{option}: {why}; leave --{found} out")
 
 
 def _sensor(photos: Path, model: str, device: str) -> None:

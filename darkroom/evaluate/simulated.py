@@ -216,4 +216,5 @@ def _frame(dark: Dark, photo: NDArray[np.uint8], shot: int) -> Frame:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "dark.dng"
         write(dark, photo, path, shot)
-        return replace(raw.read(path), orientation=1)
+        # The reader takes the brightest site of a bright frame for white; here white is known, and at x1 it matters.
+        return replace(raw.read(path), orientation=1, white=float(int(noise.camera(dark.camera).white)))

@@ -114,6 +114,7 @@ def test_the_sheet_shows_every_system_beside_the_reference(run, photos, tmp_path
             ("--sheet", "SHEET", "--simulate", "PHOTOS", "fast-bayer", "fast-xtrans"),
             "--sheet: shows one kind of sensor",
         ),
+        (("--sheet", "SHEET", "--simulate", "PHOTOS", "fast-bayer", "--html", "a.html"), "nothing; leave --html out"),
         (("--places", "p.toml", "--simulate", "PHOTOS"), "--places: is for --sheet only"),
     ],
 )

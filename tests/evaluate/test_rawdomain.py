@@ -18,9 +18,9 @@ def photos(tmp_path):
 
 @pytest.mark.parametrize("index", range(4), ids=["rggb", "grbg", "bggr", "gbrg"])
 def test_planes_of_short_and_reference_are_the_same_sites_in_every_phase(photos, index):
-    dark = replace(simulated.plan(photos, ratios=[4.0])[0], phase=simulated.PHASES[index])
+    dark = replace(simulated.plan(photos, ratios=[1.0])[0], phase=simulated.PHASES[index])
     one = simulated.case(dark)
-    short, reference = (rawdomain.planes(each, one.frame) for each in (4 * case.light(one.frame), one.light))
+    short, reference = (rawdomain.planes(each, one.frame) for each in (case.light(one.frame), one.light))
     assert short.shape == reference.shape and short.shape[2] == 4
     assert metrics.psnr(short, reference) > 30, "a well exposed frame is its own reference"
     shuffled = reference[..., [1, 0, 3, 2]]
