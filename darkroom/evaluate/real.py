@@ -107,8 +107,8 @@ def cases(
     """Open the pairs, one after the other; for the raw domain with the reference's light."""
     for shot in shots:
         pair, frame = shot.pair, _open(shot.pair.short, cache)
-        reference = _open(pair.reference, cache)
-        rendering = cache.rendering(pair.reference, kind="srgb", curve=convention.curve)
+        reference = replace(cache.reference(pair.reference, pair.short), orientation=1)
+        rendering = cache.shown(pair.reference, pair.short, kind="srgb", curve=convention.curve)
         yield Case(
             photo=pair.short.name,
             frame=frame,

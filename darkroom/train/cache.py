@@ -27,6 +27,7 @@ from darkroom.decode.raw import Curve, Kind
 from darkroom.develop import curves, finish
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.frame import Exposure, Frame, Window
+from darkroom.train import pictures
 from darkroom.write import part as parts
 
 Appearance = Literal["plain", "stretched", "contrast"]
@@ -91,6 +92,30 @@ class Cache:
         elif picture is None:
             plain = self.rendering(path, kind=kind, curve=curve)
             picture = self._kept(name, _looked(plain, curve, look))
+        return picture
+
+    def reference(self, path: Path, short: Path) -> Frame:
+        """Open the frame of a short's reference: as `frame`, or what a picture is worth. Raises SettingsError, too."""
+        if not pictures.is_picture(path):
+            return self.frame(path)
+        taken, name = self.frame(short), f"{self._content(path)}-{self._content(short)}-mosaic.npy"
+        mosaic: NDArray[np.uint16] | None = self._map(name, np.uint16, 2)
+        if mosaic is None:
+            mosaic = self._kept(name, pictures.mosaic(pictures.read(path, taken), taken))
+        return pictures.frame(mosaic, taken)
+
+    def shown(
+        self, path: Path, short: Path, *, kind: Kind, curve: Curve, look: Appearance = "plain"
+    ) -> NDArray[np.uint16]:
+        """Open the picture of a short's reference: as `rendering`, or a picture brought to the same."""
+        if not pictures.is_picture(path):
+            return self.rendering(path, kind=kind, curve=curve, look=look)
+        name = f"{self._content(path)}-{self._content(short)}-{kind}-{curve}-{look}.npy"
+        picture: NDArray[np.uint16] | None = self._map(name, np.uint16, 3)
+        if picture is None:
+            taken = self.frame(short)
+            plain = pictures.rendered(pictures.read(path, taken), taken, camera=kind == "camera", curve=curve)
+            picture = self._kept(name, plain if look == "plain" else _looked(plain, curve, look))
         return picture
 
     def photo(self, path: Path, reduced_by: float = 1.0, *, look: Appearance = "plain") -> NDArray[np.uint8]:

@@ -125,7 +125,7 @@ def _remembered(pair: Pair, cache: Cache, chained: bool) -> NDArray[np.float64] 
         return (picture[::STEP, ::STEP] / 257 + 0.5).astype(np.uint8)
 
     def measure() -> Sequence[float]:
-        reference = cache.rendering(pair.reference, kind="srgb", curve="bt709")
+        reference = cache.shown(pair.reference, pair.short, kind="srgb", curve="bt709")
         _, short = raw.render(pair.short, kind="srgb", curve="bt709")  # looked at once: not worth its place in a cache
         found = parameters(eight_bit(reference), eight_bit(short), chained=chained)
         return () if found is None else found.tolist()

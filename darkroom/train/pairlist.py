@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from darkroom.batch import jobs
 from darkroom.errors import SettingsError
+from darkroom.train.pictures import is_picture
 
 Shorts = Literal["all", "first", "red"]
 
@@ -98,7 +99,7 @@ def _of_folder(folder: Path) -> list[Named]:
         lists = sorted(path.name for path in folder.glob("*_list.txt"))
         hint = f"name one of its lists, such as {lists[0]}" if lists else "name a folder that has both, or a list"
         raise SettingsError(f"{folder}: has no folders short and long; {hint}")
-    shorts, references = (_raws(folder / name) for name in FOLDERS)
+    shorts, references = _raws(folder / FOLDERS[0]), _raws(folder / FOLDERS[1], pictures=True)
     by_stem = {path.stem: path for path in references}
     by_scene: dict[str, list[Path]] = {}
     for path in references:
@@ -119,8 +120,12 @@ def _of_folder(folder: Path) -> list[Named]:
     return named
 
 
-def _raws(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if jobs.is_raw(path.name) and path.is_file())
+def _raws(folder: Path, *, pictures: bool = False) -> list[Path]:
+    """List the raw files of a folder, with `pictures` those as well; a raw file goes before a picture of its name."""
+    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    raws = [path for path in found if jobs.is_raw(path.name)]
+    stems = {path.stem for path in raws}
+    return raws + [path for path in found if pictures and is_picture(path) and path.stem not in stems]
 
 
 def _scene(path: Path) -> str:

@@ -22,7 +22,7 @@ from darkroom.develop.contract import PIXEL, Contract, Input, Output, Packing
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA, Exposure, Frame, Window
 from darkroom.sensor.simulate import Example
-from darkroom.train import alignment, pairlist
+from darkroom.train import alignment, pairlist, pictures
 from darkroom.train.alignment import Shift
 from darkroom.train.cache import Appearance, Cache
 from darkroom.train.pairlist import Named, Shorts
@@ -81,7 +81,8 @@ def find(
 
     source: a list as SID's (short and reference, then what is ignored), a CSV (short, reference and perhaps ratio and
     scene), both with paths relative to themselves or to the folder above; or a folder with short/ and long/, whose
-    files belong together by equal names, else by what comes before the first "_". cap: the largest ratio. exclude:
+    files belong together by equal names, else by what comes before the first "_". References are raw files, or pictures
+    as PNG, TIFF or JPEG (pictures.py), whose ratio is measured where none is given. cap: the largest ratio. exclude:
     scenes. shorts: every one of a scene; its first, which is SID's shot 00, whatever its exposure, or, where names
     count no shots, the first name; or RED's, `_00_0.1s`. `on_pair` hears (done, all). Raises SettingsError where there
     is no pair or two files do not go together, RawError for a file that cannot be decoded.
@@ -91,9 +92,9 @@ def find(
         raise SettingsError(f"{source}: no pair is left of it; exclude fewer scenes, or ask for other shorts")
     found = []
     for done, pair in enumerate(named, 1):
-        short, reference = cache.frame(pair.short), cache.frame(pair.reference)
+        short, reference = cache.frame(pair.short), cache.reference(pair.reference, pair.short)
         _check(pair, short, reference)
-        ratio = pair.ratio or _ratio(pair, short.exposure, reference.exposure)
+        ratio = pair.ratio or _measured(pair, short, reference)
         if ratio < 1:
             light = f"{1 / ratio:.3g} times the light of {pair.reference.name}"
             raise SettingsError(f"{pair.short}: got {light}; give the shorter exposure first")
@@ -133,7 +134,7 @@ def aligned(
 
 def _shift(pair: Pair, cache: Cache) -> Shift:
     def measure() -> tuple[float, float, float]:
-        found = alignment.shift(cache.frame(pair.short), cache.frame(pair.reference), pair.ratio)
+        found = alignment.shift(cache.frame(pair.short), cache.reference(pair.reference, pair.short), pair.ratio)
         return found.down, found.right, found.doubt
 
     return Shift(*cache.numbers(f"shift-{pair.ratio:.6g}", (pair.short, pair.reference), measure))
@@ -155,6 +156,12 @@ def _said(window: Window) -> str:
 
 def _phase(window: Window) -> str:
     return f"({window.top}, {window.left})"
+
+
+def _measured(pair: Named, short: Frame, reference: Frame) -> float:
+    if pictures.is_picture(pair.reference):
+        return max(1.0, pictures.ratio(short, reference))
+    return _ratio(pair, short.exposure, reference.exposure)
 
 
 def _ratio(pair: Named, short: Exposure, reference: Exposure) -> float:
@@ -200,8 +207,8 @@ def example(
     Raises SettingsError where the picture is smaller than the crop.
     """
     pair = group[int(rng.integers(len(group)))]
-    short, reference = cache.frame(pair.short), cache.frame(pair.reference)
-    picture = cache.rendering(pair.reference, kind=output, curve=curve, look=look)
+    short, reference = cache.frame(pair.short), cache.reference(pair.reference, pair.short)
+    picture = cache.shown(pair.reference, pair.short, kind=output, curve=curve, look=look)
     upside_down, mirrored, transposed = (bool(flip) for flip in rng.integers(2, size=3))
     turn = (upside_down, mirrored, transposed)
     starts = _starts(short, size, turn if flips == "phase" else AS_IT_LIES)
