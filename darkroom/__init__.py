@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from darkroom.develop.finish import Bits
     from darkroom.develop.model import Model
-    from darkroom.develop.pipeline import WhiteBalance
+    from darkroom.develop.pipeline import ColourSpace, WhiteBalance
     from darkroom.frame import Frame, Picture
 
 __version__ = "0.1.0"
@@ -76,6 +76,7 @@ def develop(
     highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
     hot_sites: Literal["auto", "off"] = ...,
+    colour_space: ColourSpace = ...,
     brackets: None = ...,
     bits: Bits = ...,
     memory: int = ...,
@@ -98,6 +99,7 @@ def develop(
     highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
     hot_sites: Literal["auto", "off"] = ...,
+    colour_space: ColourSpace = ...,
     brackets: Sequence[float],
     bits: Bits = ...,
     memory: int = ...,
@@ -119,6 +121,7 @@ def develop(
     highlights: Literal["clip", "roll"] | None = None,
     denoise: float = 1.0,
     hot_sites: Literal["auto", "off"] = "auto",
+    colour_space: ColourSpace = "srgb",
     brackets: Sequence[float] | None = None,
     bits: Bits = 16,
     memory: int = 1_000_000_000,
@@ -129,10 +132,11 @@ def develop(
     ratio, "iso:N" or "exposure:Ns". model: what `load` returned, a shipped network's name or an .onnx file; without one
     the shipped network of this `quality`, "fast" or "fine", for the photo's CFA. device: where it runs, unless it was
     loaded already. white_balance: "camera", "daylight", "auto" or the gains of red, green and blue. exposure: EV. tone,
-    contrast: 0 to 1. highlights: "clip" or "roll"; None rolls them off for amp "auto". memory: bytes that the whole
-    process may use. brackets: factors on the ratio; the pictures then come back as a list, one a factor and in their
-    order, from one decode. Raises darkroom.errors.DarkroomError. For what else there is to know of a picture, such as
-    the ratio found, see `darkroom.develop.pipeline.expose`.
+    contrast: 0 to 1. highlights: "clip" or "roll"; None rolls them off for amp "auto". colour_space: "srgb", or
+    "camera" for what a linear DNG holds: linear camera RGB, not white-balanced, not turned. memory: bytes that the
+    whole process may use. brackets: factors on the ratio; the pictures then come back as a list, one a factor and in
+    their order, from one decode. Raises darkroom.errors.DarkroomError. For what else there is to know of a picture,
+    such as the ratio found, see `darkroom.develop.pipeline.expose`.
 
     >>> dark, bright = develop("night.dng", brackets=(0.5, 2), bits=32, white_balance=(2, 1, 1.5))
     >>> bool(dark.mean() < bright.mean())
@@ -151,6 +155,7 @@ def develop(
             white_balance=white_balance,
             denoise=denoise,
             hot_sites=hot_sites,
+            colour_space=colour_space,
             look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
             bits=bits,
             memory=memory,

@@ -16,7 +16,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
-from darkroom import __version__
+import numpy as np
+
+from darkroom import __version__, tiff
 from darkroom.batch.jobs import Batch, Job, Target
 from darkroom.decode import child, raw
 from darkroom.develop import model, pipeline
@@ -24,7 +26,8 @@ from darkroom.develop.model import Model
 from darkroom.develop.pipeline import RESIDENT, Developed, Settings
 from darkroom.errors import DarkroomError, told
 from darkroom.frame import CFA, Frame
-from darkroom.write import exif, image, part
+from darkroom.tiff import Field, Fields
+from darkroom.write import exif, image, linear, part
 from darkroom.write.image import Encoding
 
 TILE = 200_000_000
@@ -166,7 +169,7 @@ def run(
                         replace(settings, bracket=target.bracket, memory=settings.memory - flight),
                         partial(on_tile, job.input),
                     )
-                    block = _exif(job.input, frame, developed)
+                    tags = _exif(job.input, frame, developed)
                 except Exception as error:
                     settle(leave=0)
                     on_done(_failed(job.input, error, len(job.targets) - made))
@@ -174,7 +177,7 @@ def run(
                 if chosen not in introduced:
                     introduced.add(chosen)
                     developed = replace(developed, notes=chosen.notes + developed.notes)
-                work = _Unwritten(job.input, target, developed, block, seconds, chosen)
+                work = _Unwritten(job.input, target, developed, tags, seconds, chosen)
                 behind.append(writer.submit(_write, work, encoding))
                 del developed, work  # the writer's now, which drops the picture once it is written
             del frame
@@ -192,7 +195,8 @@ class _Unwritten:
     input: Path
     target: Target
     developed: Developed
-    exif: bytes
+    tags: dict[int, Field | Fields]
+    """Its EXIF, by `exif.directories`."""
     read: float
     """Seconds the decoding took."""
     model: Model
@@ -204,9 +208,10 @@ def _read(path: Path, prepare: Callable[[Frame, Path], Frame]) -> tuple[Frame, f
     return frame, time.perf_counter() - started
 
 
-def _exif(path: Path, frame: Frame, developed: Developed) -> bytes:
+def _exif(path: Path, frame: Frame, developed: Developed) -> dict[int, Field | Fields]:
     height, width, _ = developed.picture.shape
-    return exif.block(path, frame, developed.ratio, width=width, height=height, software=f"darkroom {__version__}")
+    software = f"darkroom {__version__}"
+    return exif.directories(path, frame, developed.ratio, width=width, height=height, software=software)
 
 
 def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
@@ -215,7 +220,18 @@ def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
     path, developed = work.target.path, work.developed
     try:
         image.make_folder(path.parent)
-        image.write(developed.picture, path, exif=work.exif, overwrite=work.target.overwrite, encoding=encoding)
+        if developed.negative:
+            linear.write(
+                path,
+                developed.picture.astype(np.uint16, copy=False),
+                developed.negative,
+                ratio=developed.ratio,
+                tags=work.tags,
+                overwrite=work.target.overwrite,
+            )
+        else:
+            block, overwrite = tiff.block(work.tags), work.target.overwrite
+            image.write(developed.picture, path, exif=block, overwrite=overwrite, encoding=encoding)
     except Exception as error:
         return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
     seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)

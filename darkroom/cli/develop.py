@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from darkroom.develop.finish import Bits
     from darkroom.frame import Frame
 
-SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg"}
-FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg"}
-BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8}
+SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng"}
+FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg", ".dng": "dng"}
+BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16}
 """Bits of a sample where the user does not say."""
 
 
@@ -41,11 +41,12 @@ def develop(
     device: options.Device = "auto",
     memory: options.Memory = "1GB",
     format: Annotated[
-        Literal["png", "tiff", "jpeg"] | None, typer.Option(help="File format. [default: png, or by the name of -o]")
+        Literal["png", "tiff", "jpeg", "dng"] | None,
+        typer.Option(help="File format; dng is linear, for raw converters. [default: png, or by the name of -o]"),
     ] = None,
     bits: Annotated[
         Literal[8, 16, 32] | None,
-        typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF 16]"),
+        typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF and DNG 16]"),
     ] = None,
     compression: Annotated[
         Literal["none", "deflate", "zstd"], typer.Option(help="Of a TIFF; zstd is fast, but not read everywhere.")
@@ -117,10 +118,13 @@ def develop(
     from darkroom.write import image
 
     suffix = _suffix(output, format)
-    depth = bits or BITS[FORMATS[suffix.lower()]]
+    kind = FORMATS[suffix.lower()]
+    depth = bits or BITS[kind]
+    if kind == "dng":
+        _refuse_finishing(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights)
     image.check(Path(f"*{suffix}"), depth)
     encoding = image.Encoding(compression, tiled)
-    if encoding != image.Encoding() and FORMATS[suffix.lower()] != "tiff":
+    if encoding != image.Encoding() and kind != "tiff":
         raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")
     parsed = amplifier.parse(amp)
     balance, size, device = options.white_balance(wb), options.memory(memory), options.device(device)
@@ -152,6 +156,7 @@ def develop(
         denoise=denoise,
         hot_sites=hot_sites,
         look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
+        colour_space="camera" if kind == "dng" else "srgb",
         bits=depth,
         memory=size - held,
     )
@@ -223,6 +228,14 @@ def _suffix(output: str | None, format: str | None) -> str:
     if format and FORMATS[named.lower()] != format:
         raise SettingsError(f"{output}: is no name for --format {format}; leave one of them out")
     return named
+
+
+def _refuse_finishing(**chosen: float | str | None) -> None:
+    """Refuse, for a DNG, options that finish a picture: their values by name, falsy where they were not given."""
+    if given := [f"--{name}" for name, value in chosen.items() if value]:
+        what = "finishes" if len(given) == 1 else "finish"
+        said = f"{what} a picture, and a DNG is finished by what opens it"
+        raise SettingsError(f"{', '.join(given)}: {said}; leave {'it' if len(given) == 1 else 'them'} out")
 
 
 def _say_what_would_be(planned: "Batch", as_json: bool) -> None:

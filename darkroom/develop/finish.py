@@ -170,12 +170,14 @@ def follow(
     the whole picture waits for the last. The rest as for `render`.
     """
     if look.waits:
-        rgb = np.empty((3, *size), np.uint16)
-        for rows, cols, values in pieces:
-            for plane, channel in zip(rgb, values, strict=True):
-                plane[rows, cols] = _stored(channel)
         return render(
-            rgb, matrix=matrix, window=window, orientation=orientation, look=look, bits=bits, headroom=headroom
+            gathered(pieces, size),
+            matrix=matrix,
+            window=window,
+            orientation=orientation,
+            look=look,
+            bits=bits,
+            headroom=headroom,
         )
     tone = _tone(None, matrix, look, headroom)
     picture, turned = _canvas(window, orientation, bits)
@@ -201,6 +203,15 @@ def follow(
         while bands:
             bands.pop().result()
     return picture
+
+
+def gathered(pieces: Iterable[Piece], size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Put the pieces, as `follow` takes them, together to (3, *size), 0..65535."""
+    rgb = np.empty((3, *size), np.uint16)
+    for rows, cols, values in pieces:
+        for plane, channel in zip(rgb, values, strict=True):
+            plane[rows, cols] = _stored(channel)
+    return rgb
 
 
 def _stored(values: Array) -> NDArray[np.uint16]:

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, tiles
+from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, tiles
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
 from darkroom.develop.finish import Bits, Look
 from darkroom.develop.model import Model
 from darkroom.errors import SettingsError
-from darkroom.frame import Frame, Picture
+from darkroom.frame import Frame, Picture, Window
+from darkroom.write.linear import Negative
 
 Array = NDArray[np.float32]
 
@@ -40,6 +41,9 @@ SPENT = 0.001
 WhiteBalance = Literal["camera", "daylight", "auto"] | tuple[float, float, float]
 
 
+ColourSpace = Literal["srgb", "camera"]
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the user chose."""
@@ -53,6 +57,8 @@ class Settings:
     hot_sites: Literal["auto", "off"] = "auto"
     """Whether hot and dead sites are looked for, and filled in from their neighbours."""
     look: Look = field(default_factory=Look)
+    colour_space: ColourSpace = "srgb"
+    """camera: linear camera RGB as a sensor would have recorded it, not white-balanced, of 16 bits, not turned."""
     bits: Bits = 8
     memory: int = MEMORY
 
@@ -60,6 +66,11 @@ class Settings:
         """Raise SettingsError for a value without sense."""
         if self.bits not in get_args(Bits):
             raise SettingsError(f"bits {self.bits}: no picture has as many a sample; give 8, 16 or 32")
+        if self.colour_space not in get_args(ColourSpace):
+            raise SettingsError(f"colour space {self.colour_space}: give {' or '.join(get_args(ColourSpace))}")
+        if self.colour_space == "camera" and (self.bits != 16 or self.look != Look()):
+            wrong = f"{self.bits} bits" if self.bits != 16 else "exposure, stretch, tone, contrast or highlights"
+            raise SettingsError(f"colour space camera: takes no {wrong}; it has 16 bits, to be finished elsewhere")
         if not 0 <= self.denoise <= 1:
             raise SettingsError(f"denoise {self.denoise}: is not within 0, plainly developed, to 1, the network's")
         if not 0 < self.bracket < np.inf:
@@ -84,13 +95,15 @@ class Developed:
     """A finished picture and what was done to get it."""
 
     picture: Picture
-    """(H, W, 3) sRGB, uint8, uint16 or float32, upright."""
+    """(H, W, 3) sRGB, uint8, uint16 or float32, upright; or camera RGB as `Settings.colour_space` has it."""
     ratio: float
     clipped: float
     """Share of sites that the ratio pushed past what the picture holds: white, or where highlights end."""
     seconds: Seconds
     notes: tuple[str, ...]
     """One line each, worth telling the user."""
+    negative: Negative | None = None
+    """Of camera RGB, what its colours mean; None of a finished picture."""
 
 
 def _unheard(done: int, tiles: int) -> None:
@@ -113,11 +126,16 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
         raise SettingsError(
             f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
         )
+    camera = settings.colour_space == "camera"
+    if camera and contract.output != "camera":
+        raise SettingsError(f"{contract.name}: gives finished colours, a DNG holds the camera's; leave --model out")
     started = time.perf_counter()
     frame = mended(frame) if settings.hot_sites == "auto" else frame
-    gains, notes = _gains(frame, settings.white_balance)
+    chosen, notes = _gains(frame, settings.white_balance)
+    gains = _gains(frame, "camera")[0] if camera else chosen  # white balance of camera RGB is for others to apply
     ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
-    look = settings.look if settings.look.highlights else replace(settings.look, highlights=_usual(settings.amp))
+    usual = "clip" if camera else _usual(settings.amp)
+    look = settings.look if settings.look.highlights else replace(settings.look, highlights=usual)
     headroom = _headroom(frame, gains, ratio) if _kept(look, settings.bits, contract) else 1.0
     clipped = amplifier.clipped(frame, gains, ratio / headroom)
     size = cfa.packed_size(frame, contract)
@@ -137,23 +155,50 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
         memory=_tile_memory(frame, settings, size[0] * size[1] * contract.scale**2),
         on_tile=heard,
     )
-    picture = finish.follow(
-        pieces,
-        size=(size[0] * contract.scale, size[1] * contract.scale),
-        matrix=frame.camera_to_srgb if contract.output == "camera" else np.eye(3, dtype=np.float32),
-        window=frame.visible,
-        orientation=frame.orientation,
-        look=look,
-        bits=settings.bits,
-        headroom=headroom,
-    )
+    negative = None
+    picture: Picture
+    if camera:
+        rgb = finish.gathered(pieces, (size[0] * contract.scale, size[1] * contract.scale))
+        negative = _negative(rgb, frame, chosen, settings.denoise)
+        picture = linear.undone(rgb, neutral=_neutral(gains), window=frame.visible)
+    else:
+        picture = finish.follow(
+            pieces,
+            size=(size[0] * contract.scale, size[1] * contract.scale),
+            matrix=frame.camera_to_srgb if contract.output == "camera" else np.eye(3, dtype=np.float32),
+            window=frame.visible,
+            orientation=frame.orientation,
+            look=look,
+            bits=settings.bits,
+            headroom=headroom,
+        )
     finished = time.perf_counter()
     notes += frame.notes
     if ratio > contract.max_ratio:
         notes += (f"ratio {ratio:.0f} is beyond the {contract.max_ratio:.0f} that {contract.name} was trained for",)
     if clipped > CLIPPED:
         notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
-    return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes)
+    return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes, negative)
+
+
+def _neutral(gains: Array) -> Array:
+    """Camera RGB of white, (3,), the greatest 1: there the first channel saturates."""
+    return np.min(gains) / gains
+
+
+def _negative(rgb: NDArray[np.uint16], frame: Frame, chosen: Array, denoised: float) -> Negative:
+    """Gather what a DNG tells beside its samples, white-balanced as the user chose."""
+    small = linear.reduced(rgb, frame.visible)
+    preview = finish.render(small, matrix=frame.camera_to_srgb, window=Window(0, 0, *small.shape[1:]), orientation=1)
+    return Negative(
+        camera=frame.camera,
+        neutral=_neutral(chosen),
+        camera_to_srgb=frame.camera_to_srgb,
+        daylight=chosen if frame.daylight is None else frame.daylight,
+        orientation=frame.orientation,
+        denoised=denoised,
+        preview=preview.astype(np.uint8, copy=False),
+    )
 
 
 def mended(frame: Frame) -> Frame:
@@ -217,7 +262,9 @@ def _plain(frame: Frame, gains: Array, contract: Contract, bright: Array) -> Arr
 def _tile_memory(frame: Frame, settings: Settings, sites: int) -> int:
     """Bytes left to a tile beside the mosaic, the picture, and the network's output where all of it is waited for."""
     left = settings.memory - RESIDENT - frame.mosaic.nbytes
-    if settings.look.waits:
+    if settings.look.waits or settings.colour_space == "camera":
         left -= 6 * sites  # three channels of 16 bits
     picture = 3 * settings.bits // 8 * frame.visible.height * frame.visible.width
+    if settings.colour_space == "camera":
+        picture = 0  # made in the network's output itself
     return max(left - picture, min(left, LEAST_TILE))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from darkroom import tiff
 from darkroom.frame import CELL, CFA, SRGB_TO_XYZ, Exposure, Window
-from darkroom.tiff import ASCII, BYTE, LONG, RATIONAL, SHORT, SIGNED_RATIONAL, Field, Fields, field
+from darkroom.tiff import ASCII, BYTE, LONG, RATIONAL, SHORT, SIGNED_RATIONAL, UNDEFINED, Field, Fields, field
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def write(
 
 
 def _exif(exposure: Exposure, circumstances: Circumstances) -> Fields:
-    entries: Fields = {36864: field(BYTE, tuple(b"0231"))}  # ExifVersion
+    entries: Fields = {36864: Field(UNDEFINED, b"0231")}  # ExifVersion
     if exposure.seconds:
         entries[33434] = field(RATIONAL, exposure.seconds)
     if exposure.aperture:

@@ -70,6 +70,13 @@ def block(path: Path, frame: Frame, ratio: float, *, width: int, height: int, so
     width, height: pixels of the picture as it stands, upright. software: name and version. Never fails: a file whose
     EXIF cannot be read gives a block of the frame's facts. The block is little-endian and has no "Exif" before it.
     """
+    return tiff.block(directories(path, frame, ratio, width=width, height=height, software=software))
+
+
+def directories(
+    path: Path, frame: Frame, ratio: float, *, width: int, height: int, software: str
+) -> dict[int, Field | Fields]:
+    """Gather what `block` lays out: the fields of IFD0, and nested in it the EXIF and GPS directories."""
     image: Fields = {}
     exif: Fields = {}
     gps: Fields = {}
@@ -93,7 +100,10 @@ def block(path: Path, frame: Frame, ratio: float, *, width: int, height: int, so
         gps = {}
     elif 0 not in gps:
         gps[0] = Field(BYTE, b"\2\3\0\0")  # GPSVersionID, which phones leave out
-    return tiff.block(image | {_EXIF_POINTER: exif} | ({_GPS_POINTER: gps} if gps else {}))
+    nested: dict[int, Field | Fields] = {_EXIF_POINTER: exif}
+    if gps:
+        nested[_GPS_POINTER] = gps
+    return {**image, **nested}
 
 
 def _exposure(frame: Frame) -> Fields:

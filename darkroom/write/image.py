@@ -36,8 +36,8 @@ from darkroom.errors import OutputError, SettingsError
 from darkroom.frame import Picture
 from darkroom.write import part as parts
 
-DEPTHS = {".png": (8, 16), ".tif": (8, 16, 32), ".tiff": (8, 16, 32), ".jpg": (8,), ".jpeg": (8,)}
-"""Suffix, in lower case -> the bits a sample may have; 32 is float."""
+DEPTHS = {".png": (8, 16), ".tif": (8, 16, 32), ".tiff": (8, 16, 32), ".jpg": (8,), ".jpeg": (8,), ".dng": (16,)}
+"""Suffix, in lower case -> the bits a sample may have; 32 is float. What a .dng holds, `dng` writes."""
 
 JPEG_QUALITY = 95
 
@@ -49,7 +49,7 @@ _LEVEL = 1
 _TILE = (256, 256)
 """Rows and columns of a tile; TIFF wants multiples of 16."""
 
-_WORKERS = min(8, os.cpu_count() or 1)
+WORKERS = min(8, os.cpu_count() or 1)
 """Bands deflated at once; zlib and numpy release the interpreter."""
 _BAND = 1 << 19
 """Bytes of picture in a band: it stays in a core's cache, and 12 MP give every core enough of them."""
@@ -72,7 +72,7 @@ def check(path: Path, bits: int) -> None:
     """
     depths = DEPTHS.get(path.suffix.lower())
     if depths is None:
-        raise SettingsError(f'{path.name}: cannot write "{path.suffix}"; name it .png, .tif or .jpg')
+        raise SettingsError(f'{path.name}: cannot write "{path.suffix}"; name it .png, .tif, .jpg or .dng')
     if bits not in depths:
         held = " or ".join(map(str, depths))
         raise SettingsError(
@@ -101,11 +101,19 @@ def write(picture: Picture, path: Path, *, exif: bytes, overwrite: bool, encodin
     encoders: dict[str, Callable[[BinaryIO, Picture, bytes], None]]
     encoders = {".png": _png, ".tif": as_tiff, ".tiff": as_tiff, ".jpg": _jpeg, ".jpeg": _jpeg}
     encode = encoders[path.suffix.lower()]
+    whole(path, lambda file: encode(file, picture, exif), overwrite=overwrite)
+
+
+def whole(path: Path, encode: Callable[[BinaryIO], None], *, overwrite: bool) -> None:
+    """Have a file written beside its place, flush it to the disk, then move it there in one step.
+
+    `encode` writes the file, in which it may seek. Raises OutputError as `write` does, and leaves nothing behind.
+    """
     try:
         if not overwrite and os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, "")
         with parts.part(path.parent) as (part, file):
-            encode(file, picture, exif)
+            encode(file)
             file.flush()
             os.fsync(file.fileno())
             file.close()  # Windows moves no open file
@@ -177,7 +185,7 @@ def _png(file: BinaryIO, picture: Picture, exif: bytes) -> None:
         file.write(_chunk(b"eXIf", exif))
     file.write(_chunk(b"IDAT", b"\x78\x01"))  # zlib's header (RFC 1950): deflate, 32 KiB window, fast
     checksum = 1
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(WORKERS) as pool:
         for chunk, part, length in pool.map(partial(_deflated, picture), _bands(picture)):
             file.write(chunk)
             checksum = _adler_joined(checksum, part, length)
@@ -241,7 +249,7 @@ def _tiff(file: BinaryIO, picture: Picture, exif: bytes, encoding: Encoding) -> 
         iccprofile=LINEAR_PROFILE if picture.dtype == np.float32 else SRGB_PROFILE,
         metadata=None,
         software=False,
-        maxworkers=_WORKERS,
+        maxworkers=WORKERS,
     )
     _tell(file, exif or tiff.block({}))
 
@@ -287,16 +295,21 @@ def _entries(listing: bytes) -> dict[int, bytes]:
 
 
 def _jpeg(file: BinaryIO, picture: Picture, exif: bytes) -> None:
-    # Here, for PNG and TIFF do without it. Pillow would make its own copy of the picture, of four bytes a pixel.
-    from imagecodecs import jpeg8_encode
-
-    data = memoryview(jpeg8_encode(np.ascontiguousarray(picture), JPEG_QUALITY, subsampling="444"))
+    data = memoryview(jpeg(picture))
     head = 4 + int.from_bytes(data[4:6])  # start of image, and the JFIF segment that must come first
     file.write(data[:head])
     if exif:
         file.write(_segment(0xE1, b"Exif\0\0" + exif))
     file.write(_segment(0xE2, b"ICC_PROFILE\0\1\1" + SRGB_PROFILE))
     file.write(data[head:])
+
+
+def jpeg(picture: Picture) -> bytes:
+    """Encode (H, W, 3) uint8 as JPEG, without EXIF and profile."""
+    # Here, for PNG and TIFF do without it. Pillow would make its own copy of the picture, of four bytes a pixel.
+    from imagecodecs import jpeg8_encode
+
+    return bytes(jpeg8_encode(np.ascontiguousarray(picture), JPEG_QUALITY, subsampling="444"))
 
 
 def _segment(marker: int, data: bytes) -> bytes:

@@ -51,18 +51,18 @@ def test_output_may_be_a_folder_or_a_file():
     ("place", "complaint"),
     [
         ("one.png", "one.png: names one picture, but 2 photos were given; name a folder"),
-        ("a.dng", "a.dng: is a file, but no picture; name a folder"),
+        ("a.cr2", "a.cr2: is a file, but no picture; name a folder"),
     ],
 )
 def test_an_output_that_cannot_take_two_photos_is_refused(place, complaint):
-    make("a.dng", "b.dng")
+    make("a.dng", "b.dng", "a.cr2")
     with pytest.raises(SettingsError, match=complaint):
         jobs.plan(["a.dng", "b.dng"], place=place)
 
 
 def test_an_output_of_another_format_is_refused():
     make("a.dng")
-    with pytest.raises(SettingsError, match='out.webp: cannot write ".webp"; name it .png, .tif or .jpg'):
+    with pytest.raises(SettingsError, match='out.webp: cannot write ".webp"; name it .png, .tif, .jpg or .dng'):
         jobs.plan(["a.dng"], place="out.webp")
 
 

@@ -220,8 +220,8 @@ def test_the_same_picture_gives_the_same_file(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "dtype", "message"),
     [
-        ("photo.bmp", np.uint8, 'photo.bmp: cannot write ".bmp"; name it .png, .tif or .jpg'),
-        ("photo", np.uint8, 'photo: cannot write ""; name it .png, .tif or .jpg'),
+        ("photo.bmp", np.uint8, 'photo.bmp: cannot write ".bmp"; name it .png, .tif, .jpg or .dng'),
+        ("photo", np.uint8, 'photo: cannot write ""; name it .png, .tif, .jpg or .dng'),
         ("photo.jpg", np.uint16, "photo.jpg: .jpg holds 8 bits, not 16; ask for 8 bits, or name it .tif"),
         ("photo.PNG", np.float32, "photo.PNG: .PNG holds 8 or 16 bits, not 32; ask for 8 or 16 bits, or name it .tif"),
     ],

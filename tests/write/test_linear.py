@@ -1,0 +1,219 @@
+"""A linear DNG: what raw converters make of it, and that it says of the photo what the raw file did."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rawpy
+import sets
+from conftest import refusal
+from PIL import Image
+
+from darkroom import tiff
+from darkroom.errors import OutputError
+from darkroom.frame import Exposure
+from darkroom.write import linear
+from darkroom.write.dng import Circumstances
+
+pytestmark = pytest.mark.usefixtures("here")
+
+NIGHT = ("night.dng", "--amp", "50")
+
+
+@pytest.fixture
+def night(tmp_path) -> Path:
+    """A colourful scene, 50 times too dark, of odd size and lying on its side."""
+    return sets.write(
+        tmp_path / "night.dng",
+        sets.scene(3, (250, 346)),
+        ratio=50,
+        exposure=Exposure(1 / 50, 1600, 2.0),
+        orientation=6,
+        circumstances=Circumstances("2024:02:29 23:59:58", "35 mm", (55.5, 12.25)),
+    )
+
+
+def negative(**changes) -> linear.Negative:
+    """What goes with light of a camera that sees sRGB."""
+    facts = {
+        "camera": "Darkroom Test",
+        "neutral": np.array([0.5, 1, 0.75], np.float32),
+        "camera_to_srgb": np.eye(3, dtype=np.float32),
+        "daylight": np.array([2, 1, 1.5], np.float32),
+        "orientation": 1,
+        "denoised": 1.0,
+        "preview": np.zeros((8, 8, 3), np.uint8),
+    }
+    return linear.Negative(**facts | changes)
+
+
+def rendered(path: Path | str) -> np.ndarray:
+    """LibRaw's sRGB, under sRGB's own curve, nothing brightened, not even where no sample reaches white."""
+    with rawpy.imread(str(path)) as raw:
+        return raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(2.4, 12.92), adjust_maximum_thr=0)
+
+
+def samples(path: Path | str) -> np.ndarray:
+    with rawpy.imread(str(path)) as raw:
+        return raw.raw_image[..., :3].copy()
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    assert one.shape == other.shape
+    return 10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2))
+
+
+@pytest.mark.parametrize("size", [(530, 600), (37, 700), (700, 37), (41, 43)])
+def test_every_sample_comes_back_from_tiles_that_do_not_fit(tmp_path, size):
+    light = np.random.default_rng(0).integers(0, 65536, (*size, 3), np.uint16)
+    linear.write(Path("a.dng"), light, negative(), ratio=2, tags={}, overwrite=False)
+    assert np.array_equal(samples("a.dng"), light)
+
+
+def test_libraw_renders_it_as_our_own_picture(run, night):
+    assert run("develop", *NIGHT, "-o", "a.dng")[0] == 0
+    assert run("develop", *NIGHT, "-o", "a.png")[0] == 0
+    with Image.open("a.png") as picture:
+        assert picture.size == (250, 346)  # turned
+        assert psnr(rendered("a.dng"), np.asarray(picture)) > 38
+
+
+@pytest.mark.skipif(not shutil.which("rawtherapee-cli"), reason="no rawtherapee-cli")
+def test_rawtherapee_develops_it_to_our_own_picture(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    run("develop", *NIGHT, "-o", "a.png")
+    subprocess.run(["rawtherapee-cli", "-o", "rt.png", "-n", "-b8", "-Y", "-c", "a.dng"], check=True, timeout=120)
+    with Image.open("a.png") as ours, Image.open("rt.png") as theirs:
+        assert psnr(np.asarray(theirs.convert("RGB")), np.asarray(ours)) > 30
+
+
+@pytest.mark.skipif(not shutil.which("darktable-cli"), reason="no darktable-cli")
+def test_darktable_develops_it(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    run("develop", *NIGHT, "-o", "a.png")
+    subprocess.run(
+        ["darktable-cli", "a.dng", "dt.png", "--core", "--configdir", "dt", "--library", ":memory:"],
+        check=True,
+        timeout=180,
+        capture_output=True,
+    )
+    with Image.open("a.png") as ours, Image.open("dt.png") as theirs:  # darktable gives it a look of its own
+        seen, wanted = np.asarray(theirs.convert("RGB"), float), np.asarray(ours, float)
+        assert seen.shape == wanted.shape
+        assert np.corrcoef(seen.ravel(), wanted.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.skipif(not shutil.which("exiftool"), reason="no exiftool")
+def test_exiftool_finds_nothing_wrong_and_the_photo_is_told_of(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    checked = subprocess.run(["exiftool", "-validate", "-warning", "-a", "a.dng"], capture_output=True, text=True)
+    assert checked.stdout.split(":")[1].strip() == "OK", checked.stdout
+    (told,) = json.loads(subprocess.run(["exiftool", "-json", "-n", "a.dng"], capture_output=True, check=True).stdout)
+    wanted = {
+        "ISO": 1600, "ExposureTime": 0.02, "LensModel": "35 mm", "GPSLatitude": 55.5, "Orientation": 6,
+        "DateTimeOriginal": "2024:02:29 23:59:58", "UserComment": "darkroom x50", "Ratio": 50, "Make": "Darkroom",
+        "AsShotNeutral": "0.5 1 0.6666666667", "BaselineExposure": 0, "WhiteLevel": "65535 65535 65535",
+        "DefaultCropSize": "346 250", "NoiseReductionApplied": 1, "UniqueCameraModel": "Darkroom Demo",
+    }  # fmt: skip
+    assert {name: told[name] for name in wanted} == wanted
+    assert told["Software"].startswith("darkroom ")
+
+
+def test_the_preview_lies_as_the_samples_do_and_shows_the_picture(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    run("develop", *NIGHT, "-o", "a.png")
+    with Path("a.dng").open("rb") as file:
+        order, at = tiff.header(file, 0)
+        main, _ = tiff.read(file, 0, at, order)
+        file.seek(tiff.first(main, 273))
+        Path("preview.jpg").write_bytes(file.read(tiff.first(main, 279)))
+    with Image.open("preview.jpg") as preview, Image.open("a.png") as picture:
+        assert preview.size == (346, 250)
+        upright = preview.transpose(Image.Transpose.ROTATE_270)
+        assert psnr(np.asarray(upright), np.asarray(picture)) > 30
+
+
+def test_white_balance_is_told_and_leaves_the_samples_alone(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    run("develop", *NIGHT, "-o", "b.dng", "--wb", "1,1,4")
+    assert np.array_equal(samples("a.dng"), samples("b.dng"))
+    with rawpy.imread("b.dng") as raw:
+        gains = np.array(raw.camera_whitebalance[:3])
+    assert gains / gains[1] == pytest.approx([1, 1, 4], rel=1e-4)
+
+
+def test_denoise_changes_the_samples_and_is_told(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    run("develop", *NIGHT, "-o", "b.dng", "--denoise", "0.25")
+    assert not np.array_equal(samples("a.dng"), samples("b.dng"))
+    assert tiff.field(tiff.RATIONAL, 0.25).value in Path("b.dng").read_bytes()
+    assert tiff.field(tiff.RATIONAL, 0.25).value not in Path("a.dng").read_bytes()
+
+
+def test_white_that_no_gain_lifts_stays_neutral(run, tmp_path):
+    sets.write(tmp_path / "w.dng", sets.scene(3), exposure=Exposure(1, 100, 2), white_balance=(0.6, 1, 1.5))
+    assert run("develop", "w.dng", "--amp", "100", "-o", "a.dng")[0] == 0
+    assert np.ptp(rendered("a.dng")[20:-20, 20:-20].astype(int), axis=2).max() <= 2
+
+
+def test_it_is_not_developed_again(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    assert refusal(Path("a.dng")).startswith("a linear DNG is demosaicked already;")
+    code, _, err = run("develop", "a.dng", "-o", "b.png")
+    assert code == 1 and err.startswith("darkroom: a.dng: a linear DNG") and not Path("b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--exposure", "1"), "--exposure: finishes a picture, and a DNG is finished by what opens it; leave it out"),
+        (("--tone", "1", "--highlights", "roll"), "--tone, --highlights: finish a picture, and a DNG"),
+        (("--bits", "8"), "*.dng: .dng holds 16 bits, not 8"),
+        (("-o", "a.png"), "a.png: is no name for --format dng"),
+    ],
+)
+def test_what_finishes_a_picture_is_refused(run, night, words, complaint):
+    code, out, err = run("develop", *NIGHT, "--format", "dng", *(() if "-o" in words else ("-o", "new/")), *words)
+    assert (code, out) == (2, "") and err.startswith(f"darkroom: {complaint}") and err.count("\n") == 1
+    assert not list(Path().glob("new/*"))
+
+
+def test_a_dry_run_and_json_name_the_dng(run, night):
+    code, out, _ = run("develop", *NIGHT, "--format", "dng", "-o", "new/", "--dry-run")
+    assert (code, out) == (0, f"night.dng -> {Path('new', 'night.dng')}\n")
+    code, out, _ = run("develop", *NIGHT, "--format", "dng", "-o", "new/", "--json")
+    assert code == 0 and json.loads(out)["output"] == str(Path("new", "night.dng"))
+
+
+def test_it_never_replaces_the_raw_it_comes_from(run, night):
+    code, _, err = run("develop", *NIGHT, "--format", "dng")
+    assert code == 2 and "is a raw file to be developed; choose another -o" in err
+
+
+def test_a_network_of_finished_colours_is_refused(run, night, tmp_path):
+    from made import contract_for, write_network
+
+    write_network(tmp_path / "srgb.onnx", promise=contract_for("bayer", input="sensor", output="srgb").to_json())
+    code, _, err = run("develop", *NIGHT, "--model", "srgb.onnx", "-o", "a.dng")
+    assert code == 1 and "test: gives finished colours, a DNG holds the camera's; leave --model out" in err
+
+
+def test_after_an_error_nothing_is_left(tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "full")
+
+    real = linear._preview
+    monkeypatch.setattr(linear, "_preview", fail)
+    light = np.zeros((8, 8, 3), np.uint16)
+    before = list(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=r"a\.dng: no space left"):
+        linear.write(tmp_path / "a.dng", light, negative(), ratio=1, tags={}, overwrite=False)
+    assert list(tmp_path.iterdir()) == before
+    Path("a.dng").write_bytes(b"mine")
+    monkeypatch.setattr(linear, "_preview", real)
+    with pytest.raises(OutputError, match="already exists"):
+        linear.write(tmp_path / "a.dng", light, negative(), ratio=1, tags={}, overwrite=False)
+    assert Path("a.dng").read_bytes() == b"mine"
