@@ -19,7 +19,7 @@ from darkroom.decode import raw
 from darkroom.develop import amplifier, cfa, curves, model, pipeline, tiles
 from darkroom.develop.contract import KEY, PLANES, Contract
 from darkroom.develop.finish import Look
-from darkroom.errors import SettingsError
+from darkroom.errors import ModelError, SettingsError
 from darkroom.frame import Frame, Window
 
 PLAIN = pipeline.Settings(amp=amplifier.parse("20"))
@@ -129,6 +129,20 @@ def test_tiles_of_the_shipped_networks_show_nowhere(networks, write_dng, kind):
     )
     assert counts.count(1) == 2 and len(counts) > 4
     assert np.abs(tiled - whole).max() <= 0.1 / 255 * FULL + 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+@pytest.mark.parametrize("exponent", [0.5, -100.0], ids=["not a number", "infinity"])
+def test_a_value_that_is_not_finite_is_an_error_on_every_engine(frame, tmp_path, device, exponent):
+    network = onnx.load(write_network(tmp_path / "n.onnx"))
+    network.graph.node[-1].output[0] = "shown"
+    network.graph.initializer.append(numpy_helper.from_array(np.array(exponent, np.float32), "exponent"))
+    network.graph.initializer.append(numpy_helper.from_array(np.array(-0.5, np.float32), "down"))
+    network.graph.node.append(helper.make_node("Add" if exponent > 0 else "Mul", ["shown", "down"], ["shifted"]))
+    network.graph.node.append(helper.make_node("Pow", ["shifted", "exponent"], ["rgb"]))
+    onnx.save(network, tmp_path / "n.onnx")
+    with pytest.raises(ModelError, match="test: gave a value that is not finite in tile 1 of 1"):
+        pipeline.expose(frame, model.load(tmp_path / "n.onnx", device=device), PLAIN)
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
