@@ -4,14 +4,20 @@ from math import inf, isnan, log10
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy import ndimage
-from torch import nn
 
 from darkroom.errors import SettingsError
 from darkroom.evaluate import lpips, metrics, niqe
 from darkroom.evaluate.case import as_authors
+
+try:
+    import torch
+    from torch import nn
+except ModuleNotFoundError:
+    torch = None
+
+NEEDS_TORCH = pytest.mark.skipif(torch is None, reason="LPIPS needs torch")
 
 
 def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -225,7 +231,7 @@ LAYERS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}
 """The rectifiers whose output is compared, by position in torchvision's `features`."""
 
 
-def perceptual(net: str) -> tuple[nn.Sequential, dict[str, torch.Tensor]]:
+def perceptual(net: str) -> "tuple[nn.Sequential, dict[str, torch.Tensor]]":
     """torchvision's `features` with few channels and random weights, and the linear layers beside them."""
     random = torch.Generator().manual_seed(3)
     convolutions = {place: rest for place, *rest in (ALEXNET if net == "alex" else VGG)}
@@ -251,6 +257,7 @@ def perceptual(net: str) -> tuple[nn.Sequential, dict[str, torch.Tensor]]:
     return nn.Sequential(*layers), held
 
 
+@NEEDS_TORCH
 @pytest.mark.parametrize("net", LAYERS)
 def test_lpips_is_the_weighed_distance_of_unit_features(net, tmp_path):
     layers, held = perceptual(net)
@@ -275,6 +282,7 @@ def test_lpips_is_the_weighed_distance_of_unit_features(net, tmp_path):
     assert metrics.lpips(noisy(reference, 0.02), reference, tmp_path / "weights.pth") < wanted
 
 
+@NEEDS_TORCH
 def test_lpips_reads_the_state_dict_of_its_authors_package(tmp_path):
     _, held = perceptual("alex")
     torch.save(held, tmp_path / "pair.pth")
@@ -291,6 +299,7 @@ def test_lpips_reads_the_state_dict_of_its_authors_package(tmp_path):
     )
 
 
+@NEEDS_TORCH
 def test_lpips_refuses_what_it_cannot_measure(tmp_path):
     picture = np.zeros((30, 40, 3))
     with pytest.raises(SettingsError, match=r"none\.pth: there is no such file; name a"):
@@ -307,6 +316,7 @@ def test_lpips_refuses_what_it_cannot_measure(tmp_path):
         metrics.lpips(picture, picture, tmp_path / "other.pth")
 
 
+@NEEDS_TORCH
 @pytest.mark.parametrize("name", lpips.BACKBONES)
 def test_the_least_picture_leaves_something_of_every_layer(name, tmp_path):
     net = {"AlexNet": "alex", "VGG-16": "vgg"}[name]

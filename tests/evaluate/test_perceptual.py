@@ -6,11 +6,12 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
-import torch
 
 from darkroom.errors import SettingsError
 from darkroom.evaluate import measure, perceptual
 from darkroom.evaluate.measure import Measures
+
+torch = pytest.importorskip("torch")
 
 REFERENCE = np.linspace(0, 1, 64 * 96 * 3, dtype=np.float32).reshape(64, 96, 3)
 PICTURE = REFERENCE * np.float32(1.2) - np.float32(0.1)
