@@ -55,6 +55,15 @@ def evaluate(
             help="Instead, measure what a sensor's glow, columns and hot sites cost, and what mends them.",
         ),
     ] = None,
+    burst: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=2, max=32, help="With --simulate: bursts of N frames, merged as `develop --burst`."
+        ),
+    ] = None,
+    hand_held: Annotated[
+        bool, typer.Option("--hand-held", help="With --burst: the camera strays and turns, and something moves.")
+    ] = False,
     convention: Annotated[
         str | None,
         typer.Option(
@@ -222,6 +231,11 @@ def evaluate(
             raise SettingsError("--sensor: takes one network and photos; leave --simulate, --pairs and --merge out")
         _sensor(sensor, (models or ["fast-bayer"])[0], device)
         return
+    if burst or hand_held:
+        if not simulate or not burst or pairs or merge or len(models or []) > 1:
+            raise SettingsError("--burst, --hand-held: go with one network, --simulate PHOTOS and --burst N")
+        _bursts(simulate, (models or ["fast-bayer"])[0], device, scoring.numbers("--ratios", ratios), burst, hand_held)
+        return
     if simulate and pairs:
         raise SettingsError("--simulate and --pairs: score on one; merge the other's scores by --json and --merge")
     if not simulate and not pairs and (models or not merge):
@@ -380,6 +394,19 @@ def _unused(option: str, why: str, others: Mapping[str, object]) -> None:
     """Refuse options that say nothing beside another."""
     if found := next((name for name, value in others.items() if value), None):
         raise SettingsError(f"{option}: {why}; leave --{found} out")
+
+
+def _bursts(photos: Path, model: str, device: str, ratios: tuple[float, ...], frames: int, by_hand: bool) -> None:
+    """Print what bursts are worth, merged and otherwise."""
+    from darkroom.evaluate import bursts, marks
+
+    network = next(iter(options.networks([model], device).values()))
+    scores = bursts.scores(photos, network, ratios or marks.RATIOS, frames, by_hand=by_hand)
+    print(f"bursts of {frames}, {'hand-held' if by_hand else 'from a tripod'}, {marks.CAMERA}, developed by {model}")
+    print(f"{'':26}{'dB':>8}{'dB at what moves':>20}")
+    for each in grids.watched(scores, "bursts", None):
+        moving = "" if each.moving != each.moving else f"{each.moving:.2f}"
+        print(f"{f'x{each.ratio:g} {each.way}':26}{each.psnr:8.2f}{moving:>20}")
 
 
 def _sensor(photos: Path, model: str, device: str) -> None:

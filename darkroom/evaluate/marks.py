@@ -116,10 +116,10 @@ def _ways(
 ) -> dict[str, tuple[Frame, Frame, Literal["auto", "off"]]]:
     """Each way to develop a scene: without hot sites, with them, and whether these are filled in."""
     light = simulated.sites(dark, photo) / np.float32(dark.ratio)
-    none, bare, marked = (_frame(dark, light, 0, each, folder)[0] for each in (None, smooth, smooth + hot))
+    none, bare, marked = (recorded(dark, light, 0, each, folder)[0] for each in (None, smooth, smooth + hot))
     less = []
     for frame, added in ((bare, smooth), (marked, smooth + hot)):
-        caps = [_frame(dark, np.zeros_like(light), 1 + index, added, folder)[1] for index in range(CAPS)]
+        caps = [recorded(dark, np.zeros_like(light), 1 + index, added, folder)[1] for index in range(CAPS)]
         less.append(darkframes.removed(frame, darkframes.learn(caps), caps[0]))
     return {
         "a sensor without a pattern": (none, none, "off"),
@@ -130,17 +130,17 @@ def _ways(
     }
 
 
-def _frame(
+def recorded(
     dark: Dark, light: NDArray[np.float32], shot: int, pattern: NDArray[np.float32] | None, folder: Path
 ) -> tuple[Frame, Path]:
     """Record light as the file a camera would give, and read it."""
     camera = noise.camera(dark.camera)
     sensor = noise.central(camera, dark.gain, dark.shape)
-    recorded = noise.record(light, sensor, np.random.default_rng((*dark.seed, 1 + shot)), pattern)
+    noisy = noise.record(light, sensor, np.random.default_rng((*dark.seed, 1 + shot)), pattern)
     path = folder / f"{shot}.dng"
     dng.write(
         path,
-        np.maximum(recorded + np.float32(camera.black), 0).astype(np.uint16),
+        np.maximum(noisy + np.float32(camera.black), 0).astype(np.uint16),
         cfa=dark.cfa,
         phase=dark.phase,
         black=camera.black,
