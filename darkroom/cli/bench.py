@@ -1,14 +1,18 @@
 """`darkroom bench`: how long the tool itself takes, and how much memory, on this machine."""
 
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
+from glob import glob
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darkroom.cli import options
-from darkroom.errors import SettingsError
+from darkroom.errors import SettingsError, escaped
 
 if TYPE_CHECKING:
     from darkroom.evaluate.speed import Figure
@@ -19,13 +23,17 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[WHAT]...",
-            help="Of develop, memory, folder, decoding, peers, train; none is all but train.",
+            help="Of develop, memory, folder, decoding, peers, train, faults; none is all but the last two.",
             show_default=False,
         ),
     ] = None,
     megapixels: Annotated[str, typer.Option(metavar="N,N,...", help="Sizes of the photos it draws.")] = "12,24,61",
     files: Annotated[int, typer.Option(metavar="N", min=1, help="Photos in the folder that is developed.")] = 6,
-    full: Annotated[bool, typer.Option("--full", help="20 photos in the folder.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="20 photos in the folder; faults at 24 places, not 3.")] = False,
+    raws: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER|'PATTERN'", help="Raw files that faults damages copies of.", show_default=False),
+    ] = None,
     model: options.ModelName = None,
     recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="The recipe that train measures.")] = "fast",
     as_json: options.Json = False,
@@ -34,7 +42,8 @@ def bench(
 
     It draws dark raw photos into a temporary folder and runs `darkroom develop` on them from outside. Memory is that of
     all processes of a run together. Other raw developers are timed on the same photo where they are installed. train
-    compares the training loop with the bare network.
+    compares the training loop with the bare network. faults damages copies of raw files in six ways, and tells how many
+    were refused and how many were developed although they are not what they were.
 
     \b
     Example:
@@ -43,6 +52,11 @@ def bench(
     from darkroom.evaluate import speed
 
     groups = tuple(what or speed.GROUPS)
+    if "faults" in groups:
+        if len(groups) > 1:
+            raise SettingsError("faults: is a campaign of its own; leave the other words out")
+        _faults(_raws(raws or []), full, as_json)
+        return
     plan = speed.Plan(
         megapixels=_sizes(megapixels),
         groups=tuple(group for group in groups if group != "train"),
@@ -72,6 +86,37 @@ def bench(
         value = "" if figure.value is None else f"{figure.value:.{digits}f} {figure.unit}".strip()
         grid.add_row(figure.name, value, figure.missing or figure.goal)
     console.print(grid)
+
+
+def _raws(places: list[str]) -> list[Path]:
+    """The files in folders and of patterns."""
+    found: list[Path] = []
+    for place in places:
+        matches = sorted(Path(place).iterdir()) if Path(place).is_dir() else sorted(map(Path, glob(place)))
+        if not matches:
+            raise SettingsError(f"--raws {place}: no such folder or files; check the name")
+        found += [match for match in matches if match.is_file()]
+    if not found:
+        raise SettingsError("faults: needs whole raw files to damage; give them by --raws")
+    return found
+
+
+def _faults(files: list[Path], full: bool, as_json: bool) -> None:
+    """Damage raw files and tell what came of it."""
+    from darkroom.evaluate import faults
+
+    tallies = faults.campaign(
+        files,
+        cuts=faults.CUTS if full else faults.QUICK,
+        on_missed=lambda file, kind, start: _say(f"{escaped(str(file))}: {kind} from byte {start} was developed"),
+    )
+    if as_json:
+        for tally in tallies:
+            print(json.dumps(asdict(tally)))
+        return
+    print(f"{'':18}{'mutants':>9}{'refused':>9}{'sound':>7}{'missed':>8}{'process fell':>14}")
+    for tally in tallies:
+        print(f"{tally.kind:18}{tally.mutants:9}{tally.refused:9}{tally.sound:7}{tally.missed:8}{tally.fell:14}")
 
 
 def _training(recipe: str, threads: int) -> "Iterator[Figure]":

@@ -112,7 +112,7 @@ def _photo(file: Path, amp: "Amp") -> dict[str, Any]:
         "amp": f"{amp.kind}:{amp.value:g}",
         "ratio": ratio,
         "clipped": amplifier.clipped(frame, gains, ratio),
-        "notes": list(frame.notes),
+        "notes": [*frame.notes, *amplifier.notes(frame, amp, ratio)],
     }
 
 

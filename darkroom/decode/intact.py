@@ -48,7 +48,7 @@ _EVEN = 2.4
 """Fourth moment over the squared second: random bytes, spread evenly, have 1.8 +- 0.1, sun on water more than 3."""
 _LAG = 6
 """sites: both CFAs repeat their colours after as many."""
-_MOST, _FEW = 0.85, 0.1
+_MOST, _FEW = 0.7, 0.1
 """Share of the windows of a row that are wild where it is random, and of the other rows' where they are not."""
 
 

@@ -31,6 +31,8 @@ LIMITS: dict[Kind, tuple[float, float]] = {
     "exposure": (1e-6, 1e6),
 }
 """What is taken for a mistake lies outside: m, ratio, ISO, seconds."""
+DARK = 0.1
+"""of the standard deviation of the sites: mean light below this is none, for a photo 300 times too dark has 0.5."""
 _KINDS: dict[str, Kind] = {kind: kind for kind in LIMITS}
 
 SAMPLES = 1 << 22
@@ -95,6 +97,22 @@ def ratio(frame: Frame, amp: Amp, ceiling: float = 300.0) -> float:
     return min(max(amp.value / mean, 1.0), ceiling) if mean > 0 else ceiling
 
 
+def notes(frame: Frame, amp: Amp, ratio: float, ceiling: float = 300.0) -> tuple[str, ...]:
+    """Say what the ratio that `ratio` found for this frame cannot mend: no light, or more darkness than it goes to."""
+    mean = variance = 0.0
+    for black in np.unique(frame.black):
+        counts = _histogram(frame, frame.black == black, SAMPLES // 16)
+        found = np.flatnonzero(counts)
+        share = counts[found] / counts.sum() * np.mean(frame.black == black)
+        mean += float((found - float(black)) @ share)
+        variance += float((found - float(black)) ** 2 @ share)
+    if mean < DARK * (variance - mean**2) ** 0.5:
+        return ("no light above the sensor's noise, as under a lens cap: expect noise, not a picture",)
+    if amp.kind in ("auto", "paper") and ratio >= ceiling:
+        return (f"--amp {amp.kind} is at its ceiling of x{ceiling:g}: hardly any light; give a number to go beyond",)
+    return ()
+
+
 def clipped(frame: Frame, gains: NDArray[np.float32], ratio: float) -> float:
     """Give the share of visible sites, 0..1, whose light x gain x ratio exceeds 1; `gains` (3,) red, green, blue."""
     cell = CELL[frame.cfa]
@@ -153,10 +171,10 @@ def _weights(light: NDArray[np.float64]) -> NDArray[np.float64]:
     return 2 ** ((BINS - np.clip(bins, 1, BINS) + 1) * 8 / BINS) / 2**8
 
 
-def _histogram(frame: Frame, sites: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Count the DN of these sites of the cell, (65536,)."""
+def _histogram(frame: Frame, sites: NDArray[np.bool_], samples: int = 0) -> NDArray[np.intp]:
+    """Count the DN of these sites of the cell, (65536,); of about `samples`, 0 for `SAMPLES`."""
     window = frame.visible
-    step = max(1, window.height * window.width // SAMPLES)
+    step = max(1, window.height * window.width // (samples or SAMPLES))
     counts = np.zeros(1 << 16, np.intp)
     for row, column in np.argwhere(sites):
         first = window.left + (column - window.left) % len(sites)

@@ -173,7 +173,7 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
             headroom=headroom,
         )
     finished = time.perf_counter()
-    notes += frame.notes
+    notes += frame.notes + amplifier.notes(frame, settings.amp, ratio / settings.bracket, contract.max_ratio)
     if ratio > contract.max_ratio:
         notes += (f"ratio {ratio:.0f} is beyond the {contract.max_ratio:.0f} that {contract.name} was trained for",)
     if clipped > CLIPPED:

@@ -19,7 +19,7 @@ from darkroom.errors import RawError
 
 CUTS = 24
 """Places in a file at which it is damaged, each in six ways."""
-QUICK = 6
+QUICK = 3
 """Places in a quick campaign."""
 HOLE = 4
 """A hole is a quarter of the file long."""

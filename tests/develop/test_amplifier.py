@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from made import frame_of
 
 from darkroom.develop import amplifier, meter
 from darkroom.develop.amplifier import Amp
@@ -190,3 +191,21 @@ def test_nothing_is_clipped_by_a_ratio_too_small_to_reach_one():
     assert amplifier.clipped(make(np.full((8, 8), 65535)), PLAIN, 0.1) == 0
     assert amplifier.clipped(make(np.full((8, 8), WHITE)), PLAIN, 1.0) == 0
     assert amplifier.clipped(make(np.full((8, 8), WHITE)), PLAIN, 1.001) == 1
+
+
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans"])
+def test_a_frame_without_light_is_noted_whatever_the_ratio(cfa):
+    rng = np.random.default_rng(0)
+    frame = frame_of(rng.normal(512, 4, (240, 240)).round().astype(np.uint16), cfa)
+    for amp in (Amp("auto", 0.5), Amp("number", 100)):
+        (note,) = amplifier.notes(frame, amp, 100)
+        assert note == "no light above the sensor's noise, as under a lens cap: expect noise, not a picture"
+    lit = frame_of(rng.normal(515, 4, (240, 240)).round().astype(np.uint16), cfa)
+    assert amplifier.notes(lit, Amp("number", 300), 300) == ()
+
+
+def test_an_automatic_ratio_at_its_ceiling_is_noted():
+    frame = frame_of(np.random.default_rng(0).normal(515, 4, (240, 240)).round().astype(np.uint16), "bayer")
+    assert amplifier.notes(frame, Amp("auto", 0.5), 299, 300) == ()
+    (note,) = amplifier.notes(frame, Amp("paper", 0.5), 300, 300)
+    assert note == "--amp paper is at its ceiling of x300: hardly any light; give a number to go beyond"
