@@ -265,7 +265,9 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
         white_balance=white_balance,
         daylight=daylight,
         camera_to_srgb=np.eye(3, dtype=np.float32) if matrix is None else matrix,
-        exposure=Exposure(seconds=_known(facts.seconds), iso=_known(facts.iso), aperture=_known(facts.aperture)),
+        exposure=Exposure(
+            seconds=_known(facts.seconds), iso=_known(facts.iso) or told.iso, aperture=_known(facts.aperture)
+        ),
         visible=Window(*phase, facts.height, facts.width),
         orientation=_ORIENTATION.get(facts.flip, 1),
         camera=told.camera,

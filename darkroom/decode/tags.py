@@ -57,6 +57,8 @@ class Tags:
     """Row and column of the sensor, margins included, where that pattern begins; None: where the picture does."""
     defects: NDArray[np.intp] = field(default_factory=lambda: np.empty((0, 2), np.intp))
     """(n, 2) rows and columns of the sensor, margins included, that the file calls bad (FixBadPixelsList)."""
+    iso: float = 0.0
+    """As EXIF tells it, which LibRaw does not read of every DNG; 0 where it does not."""
     defect_value: int | None = None
     """DN that marks a bad site (FixBadPixelsConstant)."""
 
@@ -72,7 +74,18 @@ def read(path: Path) -> Tags:
             at = file.read(_CR3_REACH).find(b"CMT1") + 4
             return Tags(head, _camera(_directories(file, at))) if at >= 8 else Tags(head)
         directories = _directories(file, 0)
-    return _tiff(head, directories)
+        iso = _iso(file, directories)
+    return replace(_tiff(head, directories), iso=iso)
+
+
+def _iso(file: BinaryIO, directories: list[tiff.Fields]) -> float:
+    """Read PhotographicSensitivity, or the recommended index where that does not fit its 16 bits (Exif 2.32, 4.6.5)."""
+    if not directories:
+        return 0.0
+    order, _ = tiff.header(file, 0)
+    exif, _ = tiff.read(file, 0, tiff.first(directories[0], 34665), order)
+    found = tiff.first(exif, 34855) or tiff.first(directories[0], 34855)
+    return float(tiff.first(exif, 34866) or found) if found == 65535 else float(found)
 
 
 def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:

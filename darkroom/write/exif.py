@@ -88,7 +88,11 @@ def directories(
 
     if _MAKE not in image and _MODEL not in image and frame.camera:
         image[_MODEL] = _text(frame.camera)
-    image |= {274: field(SHORT, 1), 305: _text(software)}  # Orientation, Software
+    image |= {
+        274: field(SHORT, 1),
+        305: _text(software),
+        531: field(SHORT, 1),
+    }  # Orientation, Software, YCbCrPositioning
     if not {282, 283, 296} <= image.keys():
         image |= {282: _rational(72), 283: _rational(72), 296: field(SHORT, 2)}  # dots per inch, EXIF's default
     exif = _exposure(frame) | exif
@@ -96,6 +100,8 @@ def directories(
     exif |= {40961: field(SHORT, 1)}  # ColorSpace: sRGB
     exif |= {40962: field(LONG, width), 40963: field(LONG, height)}  # PixelX/YDimension
     exif.setdefault(36864, Field(UNDEFINED, b"0232"))  # ExifVersion
+    exif[40960] = Field(UNDEFINED, b"0100")  # FlashpixVersion, which Exif wants of every file
+    exif[37121] = Field(UNDEFINED, b"\1\2\3\0")  # ComponentsConfiguration: Y, Cb, Cr
     if gps.keys() <= {0}:  # the version alone: the camera has no receiver
         gps = {}
     elif 0 not in gps:

@@ -244,9 +244,16 @@ def test_exposure_and_camera_come_from_the_file(write_dng: WriteDng):
     assert frame.camera == "Ricoh Imaging GR 9"
 
 
+@pytest.mark.parametrize("iso", [100, 6400, 65535])
+def test_an_iso_that_libraw_overlooks_is_read_from_exif(write_dng: WriteDng, libraw_says, iso):
+    path = write_dng("a.dng", noise((40, 60)), exposure=Exposure(seconds=1 / 10, iso=iso, aperture=5.6))
+    libraw_says(iso=0.0)
+    assert raw.read(path).exposure.iso == iso
+
+
 def test_an_exposure_not_told_is_zero(write_dng: WriteDng, libraw_says):
     libraw_says(seconds=float("nan"), iso=-1.0, aperture=float("inf"))
-    assert raw.read(write_dng("a.dng", noise((40, 60)))).exposure == Exposure(0, 0, 0)
+    assert raw.read(write_dng("a.dng", noise((40, 60)), exposure=Exposure(0, 0, 0))).exposure == Exposure(0, 0, 0)
 
 
 def test_what_else_had_to_be_assumed_is_noted(write_dng: WriteDng, libraw_says):

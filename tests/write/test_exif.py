@@ -1,8 +1,11 @@
+import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import noise
 from PIL import Image
 
 from darkroom import tiff
@@ -292,3 +295,14 @@ def test_real_files_keep_their_exif(shared_raw, name, model, tag, value):
     image, photo, _ = read(exif.block(shared_raw / name, frame(), 1, width=4, height=3, software="darkroom 0.1.0"))
     assert image[MODEL] == model
     assert photo[tag] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-2))
+
+
+@pytest.mark.skipif(not shutil.which("exiftool"), reason="no exiftool installed")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_exiftool_finds_nothing_missing(write_dng, run, here, suffix):
+    write_dng("a.dng", noise((64, 80), low=600, high=3000))
+    assert run("develop", "a.dng", "--model", "n.onnx", "--amp", "2", "-o", f"a.{suffix}")[0] == 0
+    command = ["exiftool", "-validate", "-warning", "-a", f"a.{suffix}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Missing" not in said and "not allowed in JPEG" not in said
+    assert suffix == "tif" or said.rstrip().endswith("OK")
