@@ -48,6 +48,10 @@ _RAISED = 1 / 500
 """of the white level: where a file states no black, no site reading below this much is worth a note."""
 
 _OTHER_CAMERA = "use a file of a Bayer or X-Trans camera"
+_MOSAIC_DNG = (
+    "give the raw file it was made from, or make a DNG of that anew without linear (demosaicked) or small size"
+)
+"""What works instead of a linear DNG: converters write mosaics unless told otherwise."""
 _UNDECODED = {9: "a GoPro GPR (VC-5 compression)", 52546: "a DNG of JPEG XL samples"}
 """What TIFF compressions that LibRaw as rawpy builds it cannot decode belong to."""
 _NO_RAW = {
@@ -173,7 +177,8 @@ def _refused(path: Path, refusal: Refusal, told: Tags) -> DarkroomError:
     if any(word in told.camera.upper() for word in ("SCAN", " LS-")):  # Nikon's scanners write NEF too
         return RawError(f"{path}: a scan ({told.camera}) has no mosaic; {_OTHER_CAMERA}")
     if refusal.kind == "Stack":
-        return RawError(f"{path}: {_no_mosaic(path, told)}; give the camera's own full-size raw")
+        wanted = _MOSAIC_DNG if told.dng else "give the camera's own full-size raw"
+        return RawError(f"{path}: {_no_mosaic(path, told)}; {wanted}")
     if refusal.kind in ("LibRawFileUnsupportedError", "LibRawNotImplementedError", "NotSupportedError"):
         if told.compression in _UNDECODED:
             kind = _UNDECODED[told.compression]

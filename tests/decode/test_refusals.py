@@ -64,7 +64,10 @@ def test_what_has_no_mosaic_is_refused_by_name(tmp_path: Path):
 
     version = [(50706, 1, 4, (1, 4, 0, 0), True)]
     linear = write("a.dng", 34892, "Darkroom", "Linear", version)
-    assert refusal(linear).startswith("a linear DNG is demosaicked already;")
+    assert refusal(linear) == (
+        "a linear DNG is demosaicked already; give the raw file it was made from, or make a DNG of that anew "
+        "without linear (demosaicked) or small size"
+    )
     scan = write("a.nef", 2, "Nikon", "Nikon COOLSCAN V", [])
     assert refusal(scan).startswith("a scan (Nikon COOLSCAN V) has no mosaic;")
 
