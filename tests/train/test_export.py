@@ -245,6 +245,32 @@ def test_files_without_fitting_weights_are_refused(content, message, tmp_path):
         export.load_weights(networks.build("can", "bayer4", {"width": 3}), [file])
 
 
+@pytest.mark.parametrize("place", ["secret.bin", "../secret.bin", "/etc/hostname"])
+def test_weights_that_lie_in_another_file_are_not_fetched(tmp_path, monkeypatch, place):
+    (tmp_path / "below").mkdir()
+    for folder in (tmp_path, tmp_path / "below"):
+        (folder / "secret.bin").write_bytes(bytes(4096))
+    monkeypatch.chdir(tmp_path / "below")
+    export.export(Tiny(1), tmp_path / "n.onnx", facts_for())
+    network = onnx.load(tmp_path / "n.onnx")
+    weight = next(each for each in network.graph.initializer if each.name == "layers.0.bias")
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=place)
+    (tmp_path / "n.onnx").write_bytes(network.SerializeToString())
+    with pytest.raises(ModelError, match="n.onnx: refers to data in another file, which is not allowed;"):
+        export.load_weights(Tiny(1), [tmp_path / "n.onnx"])
+
+
+def test_a_tensor_whose_bytes_do_not_fit_its_shape_is_refused(tmp_path):
+    export.export(Tiny(1), tmp_path / "n.onnx", facts_for())
+    network = onnx.load(tmp_path / "n.onnx")
+    next(each for each in network.graph.initializer if each.name == "layers.0.bias").dims[0] = 999
+    (tmp_path / "n.onnx").write_bytes(network.SerializeToString())
+    with pytest.raises(ModelError, match=r"n.onnx: holds a tensor that is none \(.*\); export it again"):
+        export.load_weights(Tiny(1), [tmp_path / "n.onnx"])
+
+
 def test_weights_are_kept_in_16_bits_rounded_as_little_as_these_allow(tmp_path):
     network = Tiny(1, 1, 1)
     with torch.no_grad():
