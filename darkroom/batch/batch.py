@@ -134,8 +134,12 @@ def run(
                 on_done(result)
             full = full or ended
 
+    def ready(frame: Frame, path: Path) -> Frame:
+        frame = prepare(frame, path)
+        return pipeline.mended(frame) if settings.hot_sites == "auto" else frame  # here, beside the network, and once
+
     def begin(job: Job | None) -> Future[tuple[Frame, float]] | None:
-        return reader.submit(_read, job.input, prepare) if job else None
+        return reader.submit(_read, job.input, ready) if job else None
 
     try:
         ahead = begin(batch.jobs[0])
@@ -166,7 +170,7 @@ def run(
                     developed = pipeline.expose(
                         frame,
                         chosen,
-                        replace(settings, bracket=target.bracket, memory=settings.memory - flight),
+                        replace(settings, bracket=target.bracket, hot_sites="off", memory=settings.memory - flight),
                         partial(on_tile, job.input),
                     )
                     tags = _exif(job.input, frame, developed)

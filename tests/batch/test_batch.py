@@ -84,6 +84,15 @@ def test_what_went_otherwise_with_the_network_is_told_once(photos, monkeypatch):
     assert [result.notes.count("runs elsewhere") for result in run(photos)] == [1, 0, 0]
 
 
+def test_hot_sites_are_filled_in_once_for_all_brackets_and_only_if_wanted(photos, monkeypatch):
+    mended = []
+    watch(monkeypatch, pipeline, "mended", mended.append)
+    run(photos[:1], brackets=(0.5, 1, 2))
+    assert len(mended) == 1
+    run(photos[:1], replace(SETTINGS, hot_sites="off"), place="off")
+    assert len(mended) == 1
+
+
 def test_a_batch_gives_what_each_photo_gives_alone(photos):
     run(photos, place="together")
     for name in photos:
