@@ -26,7 +26,20 @@ FACE = set(inspect.signature(darkroom.develop).parameters) - {"photo"}
 
 CALLED_OTHERWISE = {"bracket": "brackets", "wb": "white_balance", "name": "model"}
 """What a field or an option is called in the face."""
-OF_FILES = {"files", "output", "format", "compression", "tiled", "on_conflict", "recursive", "as_json", "dry_run"}
+OF_FILES = {
+    "files",
+    "output",
+    "format",
+    "compression",
+    "tiled",
+    "on_conflict",
+    "recursive",
+    "as_json",
+    "dry_run",
+    "context",
+    "preset",
+    "save_preset",
+}
 """Options of the command that say nothing of the picture, which the face hands back."""
 
 OF_THE_SENSOR = {"dark", "camera_file", "burst"}

@@ -15,7 +15,19 @@ import typer
 from darkroom import __version__
 from darkroom.errors import DarkroomError, SettingsError, escaped
 
-COMMANDS = ("develop", "info", "models", "demo", "calibrate", "train", "trials", "evaluate", "check", "bench")
+COMMANDS = (
+    "develop",
+    "info",
+    "models",
+    "presets",
+    "demo",
+    "calibrate",
+    "train",
+    "trials",
+    "evaluate",
+    "check",
+    "bench",
+)
 """Modules here, each with a function of its own name."""
 
 FAILED, MISUSED, STOPPED, TERMINATED = 1, 2, 130, 143
@@ -56,6 +68,7 @@ def terminable() -> None:
 
 
 def _app() -> typer.Typer:
+    from_file = import_module(f"{__name__}.presets").FromFile
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,  # loading rich takes as long as all the rest
@@ -64,7 +77,8 @@ def _app() -> typer.Typer:
     )
     app.callback()(_darkroom)
     for name in COMMANDS:
-        app.command(name)(getattr(import_module(f"{__name__}.{name}"), name))
+        module = import_module(f"{__name__}.{name}")
+        app.command(name, cls=from_file if name == "develop" else None)(getattr(module, name))
     return app
 
 

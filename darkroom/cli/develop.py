@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from darkroom.cli import FAILED, STOPPED, options
+from darkroom.cli import FAILED, STOPPED, options, presets
 from darkroom.errors import ModelError, SettingsError, escaped
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16}
 
 
 def develop(
+    context: typer.Context,
     files: Annotated[
         list[str], typer.Argument(metavar="FILES...", help="Raw photos, folders or globs.", show_default=False)
     ],
@@ -97,13 +98,20 @@ def develop(
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Look in the folders below, too, and mirror them.")
     ] = False,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Options from [preset.NAME] of darkroom.toml; these here win.")
+    ] = None,
+    save_preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep the options of this run as a preset of yours.")
+    ] = None,
     as_json: options.Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
 ) -> None:
     """Develop dark raw photos into clean pictures.
 
     Writes IMG.png for IMG.ARW into the current folder, or to -o. Ctrl-C stops after the photo in work; running the
-    same command on a folder again goes on where it stopped.
+    same command on a folder again goes on where it stopped. What options hold that are left out may stand in
+    darkroom.toml: beside the photos, in a folder above them, or among your settings.
 
     \b
     Example:
@@ -142,8 +150,13 @@ def develop(
         conflict=on_conflict,
         recursive=recursive,
     )
+    if save_preset:
+        presets.check_free(context, save_preset)
+    if not as_json:
+        for line in presets.described(context):
+            print(line, file=sys.stderr)
     if dry_run:
-        _say_what_would_be(planned, as_json)
+        _say_what_would_be(planned, as_json, presets.used(context))
         return
     from darkroom.batch import batch
     from darkroom.cli.show import Show
@@ -164,7 +177,7 @@ def develop(
         from darkroom.batch import bursts
 
         prepare = bursts.joining(others, bursts.loading(device), settings, prepare)
-    with Show(planned.pictures, amp, as_json) as show, _stoppable() as stop:
+    with Show(planned.pictures, amp, as_json, presets.used(context)) as show, _stoppable() as stop:
         try:
             batch.run(
                 planned,
@@ -183,6 +196,8 @@ def develop(
             show.close()
             _leave_now()
         show.end()
+    if save_preset:
+        show.log(f"preset {save_preset} saved in {presets.save(context, save_preset)}")
     left = planned.pictures - show.done
     if left and stop():
         show.log(f"darkroom: stopped, {left} not developed; run again with --on-conflict skip to go on")
@@ -238,7 +253,7 @@ def _refuse_finishing(**chosen: float | str | None) -> None:
         raise SettingsError(f"{', '.join(given)}: {said}; leave {'it' if len(given) == 1 else 'them'} out")
 
 
-def _say_what_would_be(planned: "Batch", as_json: bool) -> None:
+def _say_what_would_be(planned: "Batch", as_json: bool, settings: dict[str, dict[str, object]]) -> None:
     """Print a line for each picture; exit as the run itself would, as far as can be known."""
     found: list[tuple[Path, Path, str, str | None]] = []
     found += [(job.input, target.path, "to do", None) for job in planned.jobs for target in job.targets]
@@ -246,7 +261,7 @@ def _say_what_would_be(planned: "Batch", as_json: bool) -> None:
     for source, path, outcome, error in found:
         if as_json:
             entries = {"input": str(source), "output": str(path), "outcome": outcome, "error": error}
-            print(json.dumps(entries))
+            print(json.dumps({**entries, "settings": settings}))
         elif error is None:
             print(escaped(f"{source} -> {path}") + ("  skipped, it is there already" if outcome == "skipped" else ""))
     errors = [error for *_, error in found if error]

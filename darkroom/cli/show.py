@@ -32,6 +32,8 @@ class Show:
     amp: str
     """What the user asked for, to say where the ratio came from."""
     as_json: bool
+    settings: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Options that are not left to their defaults, what they hold and who said so: for JSON."""
     done: int = 0
     """Pictures heard of."""
     written: int = 0
@@ -73,7 +75,7 @@ class Show:
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=self.done, told=self._told(self.done))
         if self.as_json:
-            self.out(json.dumps(as_entries(result)))
+            self.out(json.dumps(as_entries(result) | {"settings": self.settings}))
         elif result.outcome == "written":
             self.log(self._line(result))
             for note in result.notes:
