@@ -34,6 +34,8 @@ BOX = 8
 """Cells a side over which two frames are compared: noise averages out, what moved does not."""
 ALIKE, UNLIKE = 3.0, 2.0
 """Times what noise makes of the squared difference: up to the one a part counts in full; the other more, and half."""
+SMALL, EDGE = 4, 2.0
+"""Cells a side over which developed pictures are compared, and times their usual difference that is still none."""
 FINER = 16
 """Steps to a DN in what is merged, as far as 16 bits hold them."""
 
@@ -53,7 +55,9 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
     doubts = [_doubt(plane, float(first.black[spot]), noise) for spot, plane in zip(_SPOTS, planes, strict=True)]
     for frame in others:
         refuse_other(frame, first)
-        rows, columns, inside = _sources(_aligned(guide, _pyramid(see(frame))), counts.shape)
+        seen = _pyramid(see(frame))
+        shifts = _aligned(guide, seen)
+        rows, columns, inside = _sources(shifts, counts.shape)
         moved = [_cells(frame.mosaic, spot)[rows, columns] for spot in _SPOTS]
         unlike = np.zeros_like(counts)
         for own, other, doubt in zip(planes, moved, doubts, strict=True):
@@ -61,6 +65,8 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
             unlike += np.square(difference) / doubt
         unlike /= len(planes)
         weight = inside / (1 + np.square(np.maximum(unlike - ALIKE, 0) / UNLIKE))
+        if shifts.any():  # from a tripod no edge is missed
+            weight *= _sharp(guide[0], seen[0], rows, columns)
         counts += weight
         for total, other in zip(totals, moved, strict=True):
             total += weight * other
@@ -102,11 +108,21 @@ def _doubt(plane: NDArray[np.uint16], black: float, noise: Noise) -> Array:
     return np.square(noise.at(light)) * np.float32(2 / BOX**2)
 
 
-def _box(plane: Array) -> Array:
-    """Mean over BOX x BOX around each cell, less at the edges."""
+def _sharp(guide: Array, other: Array, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
+    """How well developed pictures agree where a part was moved to: less at edges that whole cells do not meet."""
+    height, width = guide.shape
+    off = np.abs(other[np.minimum(rows, height - 1), np.minimum(columns, width - 1)][:height, :width] - guide)
+    off = _box(off, SMALL)
+    usual = float(np.median(off)) or 1.0
+    agreed = 1 / (1 + np.square(np.maximum(off / (EDGE * usual) - 1, 0) * 2))
+    return np.pad(agreed, [(0, have - got) for have, got in zip(rows.shape, guide.shape, strict=True)], "edge")
+
+
+def _box(plane: Array, side: int = BOX) -> Array:
+    """Mean over side x side around each cell, less at the edges."""
     for axis in (0, 1):
         places = np.arange(plane.shape[axis])
-        low, high = np.maximum(places - BOX // 2, 0), np.minimum(places + BOX // 2, len(places))
+        low, high = np.maximum(places - side // 2, 0), np.minimum(places + side // 2, len(places))
         sums = np.insert(np.cumsum(plane, axis, np.float64), 0, 0, axis)
         means = (sums.take(high, axis) - sums.take(low, axis)) / np.expand_dims(high - low, 1 - axis)
         plane = means.astype(np.float32)
