@@ -105,7 +105,7 @@ def test_the_simulated_read_noise_is_what_a_dark_frame_shows(tmp_path):
         (("--peer", "p.onnx"), "p.onnx: names no normalisation; give --normalisation light or k-sigma"),
         (("--peer", "p.onnx", "--normalisation", "log"), "p.onnx: normalisation log is unknown; give --normalisation"),
         (("--peer", "rgb.onnx"), "rgb.onnx: takes bright [1, 4, 'h', 'w'] and gives rgb [1, 3, 'H', 'W']; a network"),
-        (("--peer", "a.png"), "a.png: not a network ONNX Runtime can open"),
+        (("--peer", "a.png"), "a.png: is not an ONNX network"),
         (("--peer", "missing.onnx"), "missing.onnx: no such file or directory; give the path of an .onnx file"),
         (("--normalisation", "light", "fast-bayer"), "--normalisation: is for --peer only"),
         (("--peer", "p.onnx", "--normalisation", "light", "--noise", "3"), "--noise 3: is no gain and read noise"),
