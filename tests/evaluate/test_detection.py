@@ -10,7 +10,7 @@ from made import draw_photos, write_average, write_network
 from onnx import TensorProto, helper
 from PIL import Image
 
-from darkroom.evaluate import detection
+from darkroom.evaluate import detection, foreign
 from darkroom.evaluate.detection import Found
 
 
@@ -64,6 +64,19 @@ def test_boxes_of_faster_rcnn_are_taken_as_they_are(tmp_path):
             np.zeros((50, 60, 3), np.float32)
         )
         assert seen.boxes.tolist() == [[1, 2, 30, 40]] and seen.labels.tolist() == [17]
+
+
+def test_what_detectors_are_made_of_is_let_in(tmp_path):
+    ends = [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, "n", 4])]
+    picked = [helper.make_tensor_value_info("picked", TensorProto.INT64, [3, "m"])]
+    scores = helper.make_tensor("scores", TensorProto.FLOAT, [1, 1, 2], [0.9, 0.8])
+    nodes = [
+        helper.make_node("NonMaxSuppression", ["boxes", "scores"], ["kept"]),
+        helper.make_node("NonZero", ["kept"], ["picked"]),
+    ]
+    graph = helper.make_graph(nodes, "nms", ends, picked, [scores])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "d.onnx")
+    assert foreign.load(tmp_path / "d.onnx").inputs == {"boxes": (1, "n", 4)}
 
 
 def test_precision_is_what_one_works_out_by_hand():
