@@ -77,6 +77,8 @@ def develop(
     denoise: float = ...,
     hot_sites: Literal["auto", "off"] = ...,
     colour_space: ColourSpace = ...,
+    long_edge: int | None = ...,
+    megapixels: float | None = ...,
     brackets: None = ...,
     bits: Bits = ...,
     memory: int = ...,
@@ -100,6 +102,8 @@ def develop(
     denoise: float = ...,
     hot_sites: Literal["auto", "off"] = ...,
     colour_space: ColourSpace = ...,
+    long_edge: int | None = ...,
+    megapixels: float | None = ...,
     brackets: Sequence[float],
     bits: Bits = ...,
     memory: int = ...,
@@ -122,6 +126,8 @@ def develop(
     denoise: float = 1.0,
     hot_sites: Literal["auto", "off"] = "auto",
     colour_space: ColourSpace = "srgb",
+    long_edge: int | None = None,
+    megapixels: float | None = None,
     brackets: Sequence[float] | None = None,
     bits: Bits = 16,
     memory: int = 1_000_000_000,
@@ -132,11 +138,12 @@ def develop(
     ratio, "iso:N" or "exposure:Ns". model: what `load` returned, a shipped network's name or an .onnx file; without one
     the shipped network of this `quality`, "fast" or "fine", for the photo's CFA. device: where it runs, unless it was
     loaded already. white_balance: "camera", "daylight", "auto" or the gains of red, green and blue. exposure: EV. tone,
-    contrast: 0 to 1. highlights: "clip" or "roll"; None rolls them off for amp "auto". colour_space: "srgb", or
-    "camera" for what a linear DNG holds: linear camera RGB, not white-balanced, not turned. memory: bytes that the
-    whole process may use. brackets: factors on the ratio; the pictures then come back as a list, one a factor and in
-    their order, from one decode. Raises darkroom.errors.DarkroomError. For what else there is to know of a picture,
-    such as the ratio found, see `darkroom.develop.pipeline.expose`.
+    contrast: 0 to 1. highlights: "clip" or "roll"; None rolls them off for amp "auto". colour_space: "srgb",
+    "display-p3", "rec2020", "prophoto", or "camera" for what a linear DNG holds: linear camera RGB, not white-balanced,
+    not turned. long_edge: pixels. memory: bytes that the whole process may use. brackets: factors on the ratio; the
+    pictures then come back as a list, one a factor and in their order, from one decode. Raises
+    darkroom.errors.DarkroomError. For what else there is to know of a picture, such as the ratio found, see
+    `darkroom.develop.pipeline.expose`.
 
     >>> dark, bright = develop("night.dng", brackets=(0.5, 2), bits=32, white_balance=(2, 1, 1.5))
     >>> bool(dark.mean() < bright.mean())
@@ -146,6 +153,7 @@ def develop(
 
     from darkroom.develop import amplifier, finish, pipeline
     from darkroom.develop import model as models
+    from darkroom.develop.size import Size
     from darkroom.frame import Frame
 
     settings = [
@@ -156,6 +164,7 @@ def develop(
             denoise=denoise,
             hot_sites=hot_sites,
             colour_space=colour_space,
+            size=Size(long_edge, megapixels),
             look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
             bits=bits,
             memory=memory,

@@ -19,6 +19,7 @@ from darkroom.develop import pipeline
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.finish import Look
 from darkroom.develop.pipeline import Settings
+from darkroom.develop.size import Size
 from darkroom.errors import SettingsError
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +53,9 @@ WISHES = {
     "hot_sites": ("off", "off"),
     "bits": (8, 8),
     "memory": (900_000_000, 900_000_000),
+    "colour_space": ("rec2020", "rec2020"),
+    "long_edge": (40, 40),
+    "megapixels": (0.5, 0.5),
     "exposure": (1.5, 1.5),
     "stretch": (True, True),
     "tone": (0.5, 0.5),
@@ -59,6 +63,11 @@ WISHES = {
     "highlights": ("clip", "clip"),
 }
 """What is asked for, by parameter -> what the settings then hold."""
+
+
+def held(settings, name):
+    """What the settings hold under a name, wherever in them."""
+    return next(getattr(place, name) for place in (settings, settings.look, settings.size) if hasattr(place, name))
 
 
 def test_develop_stays_a_function_beside_the_room_of_its_name():
@@ -88,19 +97,20 @@ def test_its_examples_hold(write_dng, tmp_path, monkeypatch):
 
 
 def test_every_setting_can_be_given_from_python():
-    named = [field.name for kind in (Settings, Look, Choice) for field in fields(kind) if field.name != "look"]
+    named = [field.name for kind in (Settings, Look, Size, Choice) for field in fields(kind)]
+    named = [name for name in named if name not in ("look", "size")]
     assert {CALLED_OTHERWISE.get(name, name) for name in named} == FACE
 
 
 def test_python_and_the_command_take_the_same_settings():
     options = set(inspect.signature(command).parameters) - OF_FILES - OF_THE_SENSOR
-    assert {CALLED_OTHERWISE.get(name, name) for name in options} == FACE - {"colour_space"}  # by --format dng
+    assert {CALLED_OTHERWISE.get(name, name) for name in options} == FACE
 
 
 def test_the_defaults_are_the_commands():
     told = inspect.signature(darkroom.develop).parameters
     plain = Settings()
-    given = {name: getattr(plain.look if hasattr(plain.look, name) else plain, name) for name in set(WISHES) - {"amp"}}
+    given = {name: held(plain, name) for name in set(WISHES) - {"amp"}}
     assert {name: told[name].default for name in given} | {"bits": 8} == given
     assert (told["quality"].default, told["device"].default) == (Choice.quality, Choice.device)
 
@@ -116,10 +126,10 @@ def test_every_setting_given_reaches_the_pipeline(photo, monkeypatch):
     monkeypatch.setattr(pipeline, "expose", spy)
     darkroom.develop(photo, **{name: asked for name, (asked, _) in WISHES.items()})
     (settings,) = heard
-    found = {name: getattr(settings.look if hasattr(settings.look, name) else settings, name) for name in WISHES}
-    assert found == {name: held for name, (_, held) in WISHES.items()}
-    held = {field.name for kind in (Settings, Look) for field in fields(kind)}
-    assert held == {*WISHES, "bracket", "look", "colour_space"}
+    found = {name: held(settings, name) for name in WISHES}
+    assert found == {name: kept for name, (_, kept) in WISHES.items()}
+    every = {field.name for kind in (Settings, Look, Size) for field in fields(kind)}
+    assert every == {*WISHES, "bracket", "look", "size"}
 
 
 def test_camera_rgb_comes_back_linear_and_unbalanced(photo):

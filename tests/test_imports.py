@@ -20,7 +20,7 @@ FLOORS = (
     ("sensor",),
     ("develop",),
     ("write", "decode"),
-    ("frame", "tiff"),
+    ("frame", "tiff", "colour"),
     ("errors",),
 )
 """Rooms, the top floor first; a room may import those of lower floors."""
@@ -49,7 +49,14 @@ LIBRARIES = {
     "isal": ("darkroom.write.image",),
     "tifffile": ("darkroom.write.image",),
     # Not to write pictures: dark raws are made of photos, training and the evaluation read some, the demo draws one.
-    "PIL": ("darkroom.sensor", "darkroom.train", "darkroom.evaluate", "darkroom.cli.scene"),
+    "PIL": (
+        "darkroom.write.image",
+        "darkroom.develop.size",
+        "darkroom.sensor",
+        "darkroom.train",
+        "darkroom.evaluate",
+        "darkroom.cli.scene",
+    ),
     "torch": ("darkroom.train", "darkroom.evaluate.lpips", "darkroom.evaluate.perceptual"),
     "piq": ("darkroom.evaluate.perceptual",),
     "pycocotools": ("darkroom.evaluate.detection",),

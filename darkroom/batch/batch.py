@@ -215,7 +215,8 @@ def _read(path: Path, prepare: Callable[[Frame, Path], Frame]) -> tuple[Frame, f
 def _exif(path: Path, frame: Frame, developed: Developed) -> dict[int, Field | Fields]:
     height, width, _ = developed.picture.shape
     software = f"darkroom {__version__}"
-    return exif.directories(path, frame, developed.ratio, width=width, height=height, software=software)
+    srgb = developed.space == "srgb"
+    return exif.directories(path, frame, developed.ratio, width=width, height=height, software=software, srgb=srgb)
 
 
 def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
@@ -235,7 +236,9 @@ def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
             )
         else:
             block, overwrite = tiff.block(work.tags), work.target.overwrite
-            image.write(developed.picture, path, exif=block, overwrite=overwrite, encoding=encoding)
+            image.write(
+                developed.picture, path, exif=block, overwrite=overwrite, encoding=encoding, space=developed.space
+            )
     except Exception as error:
         return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
     seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)

@@ -188,11 +188,11 @@ def _place(place: str | None, sources: list[Source]) -> tuple[Path, str | None]:
             raise SettingsError(f"{place}: names one picture, but {len(sources)} photos were given; name a folder")
         return path.parent, path.stem
     if path.exists():
-        raise SettingsError(f"{place}: is a file, but no picture; name a folder, or a .png, .tif, .jpg or .dng")
-    if path.suffix and len(sources) == 1 and sources[0].named:
         raise SettingsError(
-            f'{place}: cannot write "{path.suffix}"; name it .png, .tif, .jpg or .dng, or end a folder with /'
+            f"{place}: is a file, but no picture; name a folder, or a .png, .tif, .jpg, .avif, .jxl or .dng"
         )
+    if path.suffix and len(sources) == 1 and sources[0].named:
+        raise SettingsError(f'{place}: cannot write "{path.suffix}"; name it {image.NAMES}; or end a folder in /')
     return path, None
 
 

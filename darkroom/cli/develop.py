@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from darkroom.develop.finish import Bits
     from darkroom.frame import Frame
 
-SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng"}
+SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng", "avif": ".avif", "jxl": ".jxl"}
 FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg", ".dng": "dng"}
-BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16}
+FORMATS |= {".avif": "avif", ".jxl": "jxl"}
+BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16, "avif": 8, "jxl": 16}
 """Bits of a sample where the user does not say."""
 
 
@@ -42,12 +43,22 @@ def develop(
     device: options.Device = "auto",
     memory: options.Memory = "1GB",
     format: Annotated[
-        Literal["png", "tiff", "jpeg", "dng"] | None,
+        Literal["png", "tiff", "jpeg", "avif", "jxl", "dng"] | None,
         typer.Option(help="File format; dng is linear, for raw converters. [default: png, or by the name of -o]"),
     ] = None,
     bits: Annotated[
         Literal[8, 16, 32] | None,
-        typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF and DNG 16]"),
+        typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF, JXL and DNG 16]"),
+    ] = None,
+    colour_space: Annotated[
+        Literal["srgb", "display-p3", "rec2020", "prophoto"],
+        typer.Option(help="The picture's colours, under the sRGB curve; its profile says so."),
+    ] = "srgb",
+    long_edge: Annotated[
+        int | None, typer.Option(metavar="PIXELS", min=1, help="Reduce the longer side to this, in linear light.")
+    ] = None,
+    megapixels: Annotated[
+        float | None, typer.Option(metavar="MP", min=0.001, help="Reduce to so many million pixels, in linear light.")
     ] = None,
     compression: Annotated[
         Literal["none", "deflate", "zstd"], typer.Option(help="Of a TIFF; zstd is fast, but not read everywhere.")
@@ -129,7 +140,18 @@ def develop(
     kind = FORMATS[suffix.lower()]
     depth = bits or BITS[kind]
     if kind == "dng":
-        _refuse_finishing(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights)
+        finishing: dict[str, float | str | None] = {
+            "exposure": exposure,
+            "stretch": stretch,
+            "tone": tone,
+            "contrast": contrast,
+        }
+        finishing |= {"highlights": highlights, "long-edge": long_edge, "megapixels": megapixels}
+        _refuse_finishing(finishing | {"colour-space": "" if colour_space == "srgb" else colour_space})
+    if kind == "jxl" and colour_space != "srgb":
+        raise SettingsError(
+            f"--colour-space {colour_space}: a .jxl holds srgb; choose another --format, or leave it out"
+        )
     image.check(Path(f"*{suffix}"), depth)
     encoding = image.Encoding(compression, tiled)
     if encoding != image.Encoding() and kind != "tiff":
@@ -161,6 +183,7 @@ def develop(
     from darkroom.batch import batch
     from darkroom.cli.show import Show
     from darkroom.develop import pipeline
+    from darkroom.develop.size import Size
 
     prepare, held = _darkness(dark, camera_file)
     settings = pipeline.Settings(
@@ -169,7 +192,8 @@ def develop(
         denoise=denoise,
         hot_sites=hot_sites,
         look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
-        colour_space="camera" if kind == "dng" else "srgb",
+        colour_space="camera" if kind == "dng" else colour_space,
+        size=Size(long_edge, megapixels),
         bits=depth,
         memory=size - held,
     )
@@ -245,7 +269,7 @@ def _suffix(output: str | None, format: str | None) -> str:
     return named
 
 
-def _refuse_finishing(**chosen: float | str | None) -> None:
+def _refuse_finishing(chosen: dict[str, float | str | None]) -> None:
     """Refuse, for a DNG, options that finish a picture: their values by name, falsy where they were not given."""
     if given := [f"--{name}" for name, value in chosen.items() if value]:
         what = "finishes" if len(given) == 1 else "finish"

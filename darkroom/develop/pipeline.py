@@ -10,12 +10,16 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import colour
+from darkroom.colour import Space
 from darkroom.decode import raw
 from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, tiles
+from darkroom.develop import size as size_
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
 from darkroom.develop.finish import Bits, Look
 from darkroom.develop.model import Model
+from darkroom.develop.size import Size
 from darkroom.errors import SettingsError
 from darkroom.frame import Frame, Picture, Window
 from darkroom.write.linear import Negative
@@ -41,7 +45,8 @@ SPENT = 0.001
 WhiteBalance = Literal["camera", "daylight", "auto"] | tuple[float, float, float]
 
 
-ColourSpace = Literal["srgb", "camera"]
+ColourSpace = Space | Literal["camera"]
+COLOUR_SPACES: tuple[ColourSpace, ...] = (*get_args(Space), "camera")
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,10 @@ class Settings:
     """Whether hot and dead sites are looked for, and filled in from their neighbours."""
     look: Look = field(default_factory=Look)
     colour_space: ColourSpace = "srgb"
-    """camera: linear camera RGB as a sensor would have recorded it, not white-balanced, of 16 bits, not turned."""
+    """The picture's, under the sRGB curve. camera: linear camera RGB as a sensor would have recorded it, not
+    white-balanced, of 16 bits, not turned."""
+    size: Size = field(default_factory=Size)
+    """How large a picture is wanted; none is enlarged."""
     bits: Bits = 8
     memory: int = MEMORY
 
@@ -66,10 +74,14 @@ class Settings:
         """Raise SettingsError for a value without sense."""
         if self.bits not in get_args(Bits):
             raise SettingsError(f"bits {self.bits}: no picture has as many a sample; give 8, 16 or 32")
-        if self.colour_space not in get_args(ColourSpace):
-            raise SettingsError(f"colour space {self.colour_space}: give {' or '.join(get_args(ColourSpace))}")
-        if self.colour_space == "camera" and (self.bits != 16 or self.look != Look()):
-            wrong = f"{self.bits} bits" if self.bits != 16 else "exposure, stretch, tone, contrast or highlights"
+        if self.colour_space not in COLOUR_SPACES:
+            raise SettingsError(f"colour space {self.colour_space}: give {' or '.join(COLOUR_SPACES)}")
+        if self.size.long_edge is not None and self.size.long_edge < 1:
+            raise SettingsError(f"long edge {self.size.long_edge}: is no length; give pixels, such as 2048")
+        if self.size.megapixels is not None and not self.size.megapixels > 0:
+            raise SettingsError(f"megapixels {self.size.megapixels}: is no size; give one above 0")
+        if self.colour_space == "camera" and (self.bits != 16 or self.look != Look() or self.size != Size()):
+            wrong = f"{self.bits} bits" if self.bits != 16 else "exposure, stretch, tone, contrast, highlights or size"
             raise SettingsError(f"colour space camera: takes no {wrong}; it has 16 bits, to be finished elsewhere")
         if not 0 <= self.denoise <= 1:
             raise SettingsError(f"denoise {self.denoise}: is not within 0, plainly developed, to 1, the network's")
@@ -95,13 +107,15 @@ class Developed:
     """A finished picture and what was done to get it."""
 
     picture: Picture
-    """(H, W, 3) sRGB, uint8, uint16 or float32, upright; or camera RGB as `Settings.colour_space` has it."""
+    """(H, W, 3) in `space`, uint8, uint16 or float32, upright; or camera RGB as `Settings.colour_space` has it."""
     ratio: float
     clipped: float
     """Share of sites that the ratio pushed past what the picture holds: white, or where highlights end."""
     seconds: Seconds
     notes: tuple[str, ...]
     """One line each, worth telling the user."""
+    space: Space = "srgb"
+    """What the picture is in, but for camera RGB."""
     negative: Negative | None = None
     """Of camera RGB, what its colours mean; None of a finished picture."""
 
@@ -165,20 +179,31 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
         picture = finish.follow(
             pieces,
             size=(size[0] * contract.scale, size[1] * contract.scale),
-            matrix=frame.camera_to_srgb if contract.output == "camera" else np.eye(3, dtype=np.float32),
+            matrix=_matrix(frame, contract, settings.colour_space),
             window=frame.visible,
             orientation=frame.orientation,
             look=look,
             bits=settings.bits,
             headroom=headroom,
         )
+        picture = size_.reduced(picture, settings.size)
     finished = time.perf_counter()
     notes += frame.notes + amplifier.notes(frame, settings.amp, ratio / settings.bracket, contract.max_ratio)
     if ratio > contract.max_ratio:
         notes += (f"ratio {ratio:.0f} is beyond the {contract.max_ratio:.0f} that {contract.name} was trained for",)
+    if settings.colour_space in colour.WIDE and settings.bits == 8:
+        notes += (f"8 bits of {settings.colour_space} may show steps in smooth tones; --bits 16 does not",)
     if clipped > CLIPPED:
         notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
-    return Developed(picture, ratio, clipped, Seconds(networked - started, finished - networked), notes, negative)
+    seconds = Seconds(networked - started, finished - networked)
+    space: Space = "srgb" if settings.colour_space == "camera" else settings.colour_space
+    return Developed(picture, ratio, clipped, seconds, notes, space, negative)
+
+
+def _matrix(frame: Frame, contract: Contract, space: ColourSpace) -> Array:
+    """(3, 3), what the network gives, linear, -> linear RGB of the colour space."""
+    assert space != "camera"
+    return colour.from_srgb(space) @ frame.camera_to_srgb if contract.output == "camera" else colour.from_srgb(space)
 
 
 def _neutral(gains: Array) -> Array:

@@ -64,17 +64,20 @@ _MOST_BOXES = 64
 """Boxes, or JPEG segments, looked at on one level; real files have fewer than 20 before the one wanted."""
 
 
-def block(path: Path, frame: Frame, ratio: float, *, width: int, height: int, software: str) -> bytes:
+def block(
+    path: Path, frame: Frame, ratio: float, *, width: int, height: int, software: str, srgb: bool = True
+) -> bytes:
     """Make the EXIF block of the picture developed from a raw file.
 
-    width, height: pixels of the picture as it stands, upright. software: name and version. Never fails: a file whose
+    width, height: pixels of the picture as it stands, upright. software: name and version. srgb: whether it is in that
+    space. Never fails: a file whose
     EXIF cannot be read gives a block of the frame's facts. The block is little-endian and has no "Exif" before it.
     """
-    return tiff.block(directories(path, frame, ratio, width=width, height=height, software=software))
+    return tiff.block(directories(path, frame, ratio, width=width, height=height, software=software, srgb=srgb))
 
 
 def directories(
-    path: Path, frame: Frame, ratio: float, *, width: int, height: int, software: str
+    path: Path, frame: Frame, ratio: float, *, width: int, height: int, software: str, srgb: bool = True
 ) -> dict[int, Field | Fields]:
     """Gather what `block` lays out: the fields of IFD0, and nested in it the EXIF and GPS directories."""
     image: Fields = {}
@@ -97,7 +100,7 @@ def directories(
         image |= {282: _rational(72), 283: _rational(72), 296: field(SHORT, 2)}  # dots per inch, EXIF's default
     exif = _exposure(frame) | exif
     exif[_USER_COMMENT] = _comment(exif.get(_USER_COMMENT), f"darkroom x{ratio:.6g}")
-    exif |= {40961: field(SHORT, 1)}  # ColorSpace: sRGB
+    exif |= {40961: field(SHORT, 1 if srgb else 65535)}  # ColorSpace: sRGB, or another
     exif |= {40962: field(LONG, width), 40963: field(LONG, height)}  # PixelX/YDimension
     exif.setdefault(36864, Field(UNDEFINED, b"0232"))  # ExifVersion
     exif[40960] = Field(UNDEFINED, b"0100")  # FlashpixVersion, which Exif wants of every file

@@ -32,14 +32,29 @@ import numpy as np
 from isal import isal_zlib
 
 from darkroom import tiff
+from darkroom.colour import Space
 from darkroom.errors import OutputError, SettingsError
 from darkroom.frame import Picture
+from darkroom.write import icc
 from darkroom.write import part as parts
 
-DEPTHS = {".png": (8, 16), ".tif": (8, 16, 32), ".tiff": (8, 16, 32), ".jpg": (8,), ".jpeg": (8,), ".dng": (16,)}
+DEPTHS = {
+    ".png": (8, 16),
+    ".tif": (8, 16, 32),
+    ".tiff": (8, 16, 32),
+    ".jpg": (8,),
+    ".jpeg": (8,),
+    ".avif": (8,),
+    ".jxl": (8, 16),
+    ".dng": (16,),
+}
 """Suffix, in lower case -> the bits a sample may have; 32 is float. What a .dng holds, `dng` writes."""
 
 JPEG_QUALITY = 95
+NAMES = ".png, .tif, .jpg, .avif, .jxl or .dng"
+AVIF_QUALITY = 85
+JXL_DISTANCE = 1.0
+"""Butteraugli's: at 1 the eye sees no difference."""
 
 Compression = Literal["none", "deflate", "zstd"]
 _COMPRESSIONS: dict[Compression, str | None] = {"none": None, "deflate": "zlib", "zstd": "zstd"}
@@ -72,7 +87,7 @@ def check(path: Path, bits: int) -> None:
     """
     depths = DEPTHS.get(path.suffix.lower())
     if depths is None:
-        raise SettingsError(f'{path.name}: cannot write "{path.suffix}"; name it .png, .tif, .jpg or .dng')
+        raise SettingsError(f'{path.name}: cannot write "{path.suffix}"; name it {NAMES}')
     if bits not in depths:
         held = " or ".join(map(str, depths))
         raise SettingsError(
@@ -89,19 +104,27 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be made ({reason}); choose another folder with -o") from error
 
 
-def write(picture: Picture, path: Path, *, exif: bytes, overwrite: bool, encoding: Encoding = Encoding()) -> None:
+def write(
+    picture: Picture,
+    path: Path,
+    *,
+    exif: bytes,
+    overwrite: bool,
+    encoding: Encoding = Encoding(),
+    space: Space = "srgb",
+) -> None:
     """Write the picture beside its place, flush it to the disk, then move it there in one step.
 
-    exif: a block as `exif.block` makes it, or nothing. A file already there, even one that appeared meanwhile, is
-    replaced only if `overwrite`. After any error nothing is left behind. Raises SettingsError for a format that cannot
-    hold the picture, OutputError for a place that cannot take it.
+    exif: a block as `exif.block` makes it, or nothing. space: what its profile says the picture is in. A file already
+    there, even one that appeared meanwhile, is replaced only if `overwrite`. After any error nothing is left behind.
+    Raises SettingsError for a format that cannot hold the picture, OutputError for a place that cannot take it.
     """
     check(path, 8 * picture.dtype.itemsize)
     as_tiff = partial(_tiff, encoding=encoding)
-    encoders: dict[str, Callable[[BinaryIO, Picture, bytes], None]]
-    encoders = {".png": _png, ".tif": as_tiff, ".tiff": as_tiff, ".jpg": _jpeg, ".jpeg": _jpeg}
-    encode = encoders[path.suffix.lower()]
-    whole(path, lambda file: encode(file, picture, exif), overwrite=overwrite)
+    encoders: dict[str, Callable[[BinaryIO, Picture, bytes, bytes], None]] = {".png": _png, ".avif": _avif}
+    encoders |= {".tif": as_tiff, ".tiff": as_tiff, ".jpg": _jpeg, ".jpeg": _jpeg, ".jxl": _jxl}
+    encode, profile = encoders[path.suffix.lower()], icc.profile(space, linear=picture.dtype == np.float32)
+    whole(path, lambda file: encode(file, picture, exif, profile), overwrite=overwrite)
 
 
 def whole(path: Path, encode: Callable[[BinaryIO], None], *, overwrite: bool) -> None:
@@ -176,11 +199,11 @@ _UP = 2
 """PNG filter: each byte minus the one above. On photos no larger than libpng's own choice, and one numpy step."""
 
 
-def _png(file: BinaryIO, picture: Picture, exif: bytes) -> None:
+def _png(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
     height, width, _ = picture.shape
     file.write(b"\x89PNG\r\n\x1a\n")
     file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * picture.dtype.itemsize, 2, 0, 0, 0)))
-    file.write(_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(SRGB_PROFILE)))
+    file.write(_chunk(b"iCCP", b"RGB\0\0" + zlib.compress(profile)))
     if exif:
         file.write(_chunk(b"eXIf", exif))
     file.write(_chunk(b"IDAT", b"\x78\x01"))  # zlib's header (RFC 1950): deflate, 32 KiB window, fast
@@ -227,7 +250,7 @@ def _adler_joined(first: int, second: int, length: int) -> int:
 # --- TIFF, by tifffile ---
 
 
-def _tiff(file: BinaryIO, picture: Picture, exif: bytes, encoding: Encoding) -> None:
+def _tiff(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes, encoding: Encoding) -> None:
     from tifffile import imwrite  # here, for its import takes 0.06 s
 
     plain = encoding.compression == "none"
@@ -246,7 +269,7 @@ def _tiff(file: BinaryIO, picture: Picture, exif: bytes, encoding: Encoding) -> 
         compression=_COMPRESSIONS[encoding.compression],
         compressionargs=None if plain else {"level": _LEVEL},
         predictor=not plain,
-        iccprofile=LINEAR_PROFILE if picture.dtype == np.float32 else SRGB_PROFILE,
+        iccprofile=profile,
         metadata=None,
         software=False,
         maxworkers=WORKERS,
@@ -294,13 +317,13 @@ def _entries(listing: bytes) -> dict[int, bytes]:
 # --- JPEG ---
 
 
-def _jpeg(file: BinaryIO, picture: Picture, exif: bytes) -> None:
+def _jpeg(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
     data = memoryview(jpeg(picture))
     head = 4 + int.from_bytes(data[4:6])  # start of image, and the JFIF segment that must come first
     file.write(data[:head])
     if exif:
         file.write(_segment(0xE1, b"Exif\0\0" + exif))
-    file.write(_segment(0xE2, b"ICC_PROFILE\0\1\1" + SRGB_PROFILE))
+    file.write(_segment(0xE2, b"ICC_PROFILE\0\1\1" + profile))
     file.write(data[head:])
 
 
@@ -316,59 +339,27 @@ def _segment(marker: int, data: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, 2 + len(data)) + data
 
 
-# --- the sRGB profile (IEC 61966-2-1) after ICC.1:2010: made here, so that the same picture gives the same file ---
-
-_D50 = (63190, 65536, 54061)
-"""White of the profile connection space, as are the numbers below in 65536ths."""
-_PRIMARIES = {b"rXYZ": (28576, 14581, 912), b"gXYZ": (25239, 46983, 6361), b"bXYZ": (9375, 3972, 46788)}
-"""XYZ of the sRGB primaries adapted to D50 by Bradford's matrix; they sum to its white."""
-_D65_TO_D50 = (68674, 1502, -3291, 1939, 64912, -1119, -606, 988, 49262)
-"""Bradford's matrix for the adaptation."""
-_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-"""sRGB to light: (b v + c)^a from e on, d v below."""
+# --- AVIF and JPEG XL ---
 
 
-def _profile(name: str, curve: bytes) -> bytes:
-    """Make the ICC profile of these primaries under a curve."""
-    fields = {
-        b"desc": _icc_text(name),
-        b"cprt": _icc_text("No copyright, use freely"),
-        b"wtpt": _icc_numbers(b"XYZ ", _D50),
-        b"chad": _icc_numbers(b"sf32", _D65_TO_D50),
-        **{tag: _icc_numbers(b"XYZ ", numbers) for tag, numbers in _PRIMARIES.items()},
-        b"rTRC": curve,
-        b"gTRC": curve,
-        b"bTRC": curve,
-    }
-    data = b"".join(dict.fromkeys(fields.values()))  # equal fields are stored once
-    listing_end = 128 + 4 + 12 * len(fields)
-    listing = struct.pack(">I", len(fields))
-    for tag, value in fields.items():
-        listing += struct.pack(">4sII", tag, listing_end + data.index(value), len(value))
-    head = struct.pack(
-        ">I4xI4s4s4s6H4s28x3i48x",
-        listing_end + len(data),
-        0x04300000,  # version 4.3
-        b"mntr",
-        b"RGB ",
-        b"XYZ ",
-        *(2024, 1, 1, 0, 0, 0),
-        b"acsp",
-        *_D50,
-    )
-    return head + listing + data
+def _avif(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
+    from PIL import Image  # imagecodecs writes 12 bits, too, but neither EXIF nor profile
+
+    encoded = Image.fromarray(np.ascontiguousarray(picture))
+    told = {"exif": exif} if exif else {}
+    encoded.save(file, "AVIF", quality=AVIF_QUALITY, subsampling="4:4:4", icc_profile=profile, **told)
 
 
-def _icc_text(text: str) -> bytes:
-    data = text.encode("utf-16-be")
-    return b"mluc" + struct.pack(">3I4s2I", 0, 1, 12, b"enUS", len(data), 28) + data + bytes(-len(data) % 4)
+def _jxl(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
+    """Write a JPEG XL of sRGB, which its codestream says itself, in a container for the EXIF (ISO 18181-2)."""
+    from imagecodecs import jpegxl_encode
+
+    stream = bytes(jpegxl_encode(np.ascontiguousarray(picture), distance=JXL_DISTANCE, usecontainer=False))
+    file.write(_box(b"JXL ", b"\r\n\x87\n") + _box(b"ftyp", b"jxl \0\0\0\0jxl "))
+    if exif:
+        file.write(_box(b"Exif", bytes(4) + exif))
+    file.write(_box(b"jxlc", stream))
 
 
-def _icc_numbers(kind: bytes, numbers: tuple[int, ...]) -> bytes:
-    return kind + struct.pack(f">I{len(numbers)}i", 0, *numbers)
-
-
-SRGB_PROFILE = _profile("sRGB", b"para" + struct.pack(">IHH5i", 0, 3, 0, *(round(number * 65536) for number in _CURVE)))
-"""The ICC profile in every picture of integers."""
-LINEAR_PROFILE = _profile("sRGB, linear", b"curv" + struct.pack(">II", 0, 0))
-"""That of float pictures: the same primaries, and an empty curve, which is none."""
+def _box(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(data), kind) + data

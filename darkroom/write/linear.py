@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom import tiff
+from darkroom.colour import D50, D65_TO_D50
 from darkroom.frame import SRGB_TO_XYZ
 from darkroom.tiff import ASCII, BYTE, LONG, RATIONAL, SHORT, SIGNED_RATIONAL, Field, Fields, field
 from darkroom.write import image
@@ -29,11 +30,6 @@ TILE = 512
 """Most pixels along one side of a tile. A tile wider than the picture, LibRaw reads askew."""
 WHITE = 65535
 """DN of white."""
-D65_TO_D50 = np.array([[1.0478112, 0.0228866, -0.0501270], [0.0295424, 0.9904844, -0.0170491],
-                       [-0.0092345, 0.0150436, 0.7521316]])  # fmt: skip
-"""Bradford's matrix for the adaptation (Lindbloom)."""
-D50 = np.array([0.96422, 1.0, 0.82521])
-"""XYZ of the white of ForwardMatrix."""
 
 _EXIF = 34665
 _COLOR_SPACE = 40961

@@ -62,7 +62,9 @@ def test_an_output_that_cannot_take_two_photos_is_refused(place, complaint):
 
 def test_an_output_of_another_format_is_refused():
     make("a.dng")
-    with pytest.raises(SettingsError, match='out.webp: cannot write ".webp"; name it .png, .tif, .jpg or .dng'):
+    with pytest.raises(
+        SettingsError, match='out.webp: cannot write ".webp"; name it .png, .tif, .jpg, .avif, .jxl or .dng'
+    ):
         jobs.plan(["a.dng"], place="out.webp")
 
 

@@ -12,8 +12,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, JpegImagePlugin
 
+from darkroom import colour, tiff
+from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import OutputError, SettingsError
-from darkroom.write import image
+from darkroom.write import icc, image
 
 FORMATS = [".png", ".tif", ".jpg"]
 DEPTHS = [(".png", np.uint8), (".png", np.uint16), (".tif", np.uint8), (".TIFF", np.uint16), (".tif", np.float32)]
@@ -126,28 +128,31 @@ def test_a_jpeg_of_a_turned_view_is_turned(tmp_path):
 def test_every_format_carries_the_srgb_profile(tmp_path, suffix):
     write(picture(), tmp_path / f"photo{suffix}", exif=exif_block())
     with Image.open(tmp_path / f"photo{suffix}") as found:
-        assert found.info["icc_profile"] == image.SRGB_PROFILE
+        assert found.info["icc_profile"] == icc.profile("srgb", linear=False)
 
 
 def test_float_pictures_carry_a_linear_profile(tmp_path):
     path = tmp_path / "photo.tif"
     image.write(np.zeros((4, 4, 3), np.float32), path, exif=b"", overwrite=False)
     with tifffile.TiffFile(path) as file:
-        assert file.pages[0].tags["InterColorProfile"].value == image.LINEAR_PROFILE
-    linear, srgb = (ImageCms.ImageCmsProfile(io.BytesIO(data)) for data in (image.LINEAR_PROFILE, image.SRGB_PROFILE))
+        assert file.pages[0].tags["InterColorProfile"].value == icc.profile("srgb", linear=True)
+    linear, srgb = (
+        ImageCms.ImageCmsProfile(io.BytesIO(data))
+        for data in (icc.profile("srgb", linear=True), icc.profile("srgb", linear=False))
+    )
     half = Image.new("RGB", (1, 1), (55, 55, 55))  # 0.2158 of light
     shown = ImageCms.profileToProfile(half, linear, srgb).getpixel((0, 0))
     assert all(abs(value - 128) <= 1 for value in shown)
 
 
 def test_the_profile_is_srgb(tmp_path):
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.SRGB_PROFILE))
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc.profile("srgb", linear=False)))
     values = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     known = ImageCms.createProfile("sRGB")
     assert np.array_equal(ImageCms.profileToProfile(values, profile, known), values)
     assert np.array_equal(ImageCms.profileToProfile(values, known, profile), values)
     assert ImageCms.getProfileDescription(profile).strip() == "sRGB"
-    assert sum(np.array(list(image._PRIMARIES.values()))).tolist() == list(image._D50)
+    assert sum(np.array(list(icc._PRIMARIES.values()))).tolist() == list(icc._D50)
 
 
 def test_a_png_states_its_colour_once_and_before_the_samples(tmp_path):
@@ -220,8 +225,8 @@ def test_the_same_picture_gives_the_same_file(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "dtype", "message"),
     [
-        ("photo.bmp", np.uint8, 'photo.bmp: cannot write ".bmp"; name it .png, .tif, .jpg or .dng'),
-        ("photo", np.uint8, 'photo: cannot write ""; name it .png, .tif, .jpg or .dng'),
+        ("photo.bmp", np.uint8, 'photo.bmp: cannot write ".bmp"; name it .png, .tif, .jpg, .avif, .jxl or .dng'),
+        ("photo", np.uint8, 'photo: cannot write ""; name it .png, .tif, .jpg, .avif, .jxl or .dng'),
         ("photo.jpg", np.uint16, "photo.jpg: .jpg holds 8 bits, not 16; ask for 8 bits, or name it .tif"),
         ("photo.PNG", np.float32, "photo.PNG: .PNG holds 8 or 16 bits, not 32; ask for 8 or 16 bits, or name it .tif"),
     ],
@@ -412,3 +417,31 @@ def test_the_header_of_a_16_bit_png_says_16_bits(tmp_path):
 def test_a_folder_that_takes_no_files_is_not_said_to_be_missing():
     with pytest.raises(OutputError, match="the folder /proc takes no files; choose another"):
         image.write(np.zeros((4, 4, 3), np.uint8), Path("/proc/photo.png"), exif=b"", overwrite=False)
+
+
+@pytest.mark.parametrize("space", ["display-p3", "rec2020", "prophoto"])
+def test_a_profile_takes_the_colours_of_its_space_to_srgb_as_the_matrix_does(space):
+    srgb = np.array([[[200, 100, 50], [90, 160, 90], [128, 128, 128], [250, 250, 250]]], np.uint8)
+    light = srgb_to_linear(srgb / 255) @ colour.from_srgb(space).T.astype(float)
+    codes = np.rint(linear_to_srgb(light) * 255).astype(np.uint8)
+    own, plain = (ImageCms.ImageCmsProfile(io.BytesIO(icc.profile(name, linear=False))) for name in (space, "srgb"))
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    seen = np.asarray(ImageCms.profileToProfile(Image.fromarray(codes), own, plain, renderingIntent=intent))
+    assert abs(seen.astype(int) - srgb).max() <= 2
+
+
+@pytest.mark.parametrize("name", ["a.avif", "a.jxl"])
+def test_avif_and_jxl_keep_the_picture_and_its_exif(tmp_path, name):
+    smooth = np.linspace(30, 220, 64 * 48, dtype=np.float32).reshape(48, 64, 1) * np.array([1, 0.8, 0.6], np.float32)
+    picture = smooth.astype(np.uint8)
+    block = tiff.block({271: tiff.field(tiff.ASCII, "Nikon")})
+    image.write(picture, tmp_path / name, exif=block, overwrite=False)
+    data = (tmp_path / name).read_bytes()
+    decode = imagecodecs.avif_decode if name == "a.avif" else imagecodecs.jpegxl_decode
+    assert abs(decode(data).astype(int) - picture).mean() < 2
+    assert block in data
+    if name == "a.jxl":
+        deep = picture.astype(np.uint16) * 257
+        image.write(deep, tmp_path / "deep.jxl", exif=b"", overwrite=False)
+        back = imagecodecs.jpegxl_decode((tmp_path / "deep.jxl").read_bytes())
+        assert back.dtype == np.uint16 and abs(back.astype(int) - deep).mean() < 400

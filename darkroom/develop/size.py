@@ -1,0 +1,87 @@
+"""A picture made smaller: averaged over areas of linear light, so that lights keep their brightness.
+
+(H, W, 3) under the sRGB curve, or linear where it is float -> (h, w, 3) of the same kind
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.frame import Picture
+
+_BAND = 1 << 20
+"""Pixels of the larger picture that are worked on at once."""
+_REACH = 2
+"""Rows beyond an area's own that a band is given, for its edge falls between rows."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a picture is wanted; what both leave open is as large as it was."""
+
+    long_edge: int | None = None
+    """Pixels of the longer side."""
+    megapixels: float | None = None
+    """Millions of pixels in all."""
+
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """Give the sides of what a picture of these sides becomes, in its proportions and never larger.
+
+        >>> Size(long_edge=2048).of(4000, 6000), Size(megapixels=6).of(4000, 6000), Size(long_edge=9000).of(4000, 6000)
+        ((1365, 2048), (2000, 3000), (4000, 6000))
+        """
+        scale = 1.0
+        if self.long_edge is not None:
+            scale = min(scale, self.long_edge / max(height, width))
+        if self.megapixels is not None:
+            scale = min(scale, math.sqrt(self.megapixels * 1e6 / (height * width)))
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def reduced(picture: Picture, size: Size) -> Picture:
+    """Reduce a picture to the size wanted; what is as small already comes back as it is."""
+    height, width, _ = picture.shape
+    down, across = size.of(height, width)
+    if (down, across) == (height, width):
+        return picture
+    small = np.empty((down, across, 3), picture.dtype)
+    rows = max(1, _BAND * down // (height * width))
+    for top in range(0, down, rows):
+        bottom = min(top + rows, down)
+        small[top:bottom] = _band(picture, top * height / down, bottom * height / down, (bottom - top, across))
+    return small
+
+
+def _band(picture: Picture, top: float, bottom: float, size: tuple[int, int]) -> Picture:
+    """Reduce what lies between two rows, which need not be whole."""
+    from PIL import Image
+
+    first, last = max(0, math.floor(top) - _REACH), min(len(picture), math.ceil(bottom) + _REACH)
+    light = _light(picture[first:last])
+    box = (0, top - first, picture.shape[1], bottom - first)
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(light[..., channel])).resize(size[::-1], Image.Resampling.BOX, box)
+        )
+        for channel in range(3)
+    ]
+    return _codes(np.stack(planes, axis=-1), picture.dtype)
+
+
+def _light(codes: Picture) -> NDArray[np.float32]:
+    if codes.dtype == np.float32:
+        return codes.astype(np.float32, copy=False)
+    full = 2 ** (8 * codes.dtype.itemsize) - 1
+    table = srgb_to_linear(np.arange(full + 1) / full).astype(np.float32)
+    return table.take(codes.astype(np.intp))
+
+
+def _codes(light: NDArray[np.float32], kind: np.dtype[np.generic]) -> Picture:
+    if kind == np.float32:
+        return light
+    full = 2 ** (8 * kind.itemsize) - 1
+    encoded = linear_to_srgb(np.clip(light, 0, 1)) * np.float32(full) + np.float32(0.5)
+    return encoded.astype(np.uint8) if kind == np.uint8 else encoded.astype(np.uint16)

@@ -1,0 +1,70 @@
+"""Smaller pictures: sides, linear light, no seams between bands, and what the command and the file say of it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from darkroom.develop import size
+from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.develop.size import Size
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_light_is_averaged_not_its_codes(dtype):
+    stripes = np.zeros((64, 64, 3), dtype)
+    white = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    stripes[:, ::2] = white
+    small = size.reduced(stripes, Size(long_edge=32))
+    assert small.shape == (32, 32, 3) and small.dtype == dtype
+    grey = 0.5 if dtype == np.float32 else linear_to_srgb(np.array(0.5)) * white
+    assert abs(small[4:-4, 4:-4].astype(float) - grey).max() <= white / 250
+
+
+def test_bands_leave_no_seam(monkeypatch):
+    picture = np.random.default_rng(0).integers(0, 256, (331, 217, 3), np.uint8)
+    whole = size.reduced(picture, Size(long_edge=123))
+    monkeypatch.setattr(size, "_BAND", 217 * 9)
+    assert np.array_equal(size.reduced(picture, Size(long_edge=123)), whole)
+    light = srgb_to_linear(whole / 255).mean()
+    assert light == pytest.approx(srgb_to_linear(picture / 255).mean(), rel=0.01)
+
+
+def test_nothing_is_enlarged():
+    picture = np.zeros((20, 30, 3), np.uint8)
+    assert size.reduced(picture, Size(long_edge=40, megapixels=1)) is picture
+
+
+@pytest.mark.usefixtures("here")
+def test_the_file_has_the_size_and_says_so(run, photo):
+    words = ("a.dng", "--model", "n.onnx", "--amp", "2", "--json")
+    code, out, err = run("develop", *words, "--long-edge", "40", "-o", "a.jpg")
+    assert code == 0 and json.loads(out)["settings"]["long-edge"]["value"] == 40, err
+    with Image.open("a.jpg") as picture:
+        exif = picture.getexif().get_ifd(34665)
+        assert picture.size == (40, 32) and (exif[40962], exif[40963]) == (40, 32)
+    run("develop", *words, "--megapixels", "0.002", "-o", "b.png")
+    with Image.open("b.png") as picture:
+        assert picture.size == (50, 40)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_wide_space_changes_the_pixels_its_profile_and_exif_and_advises_16_bits(run, photo):
+    words = ("develop", "a.dng", "--model", "n.onnx", "--amp", "2", "--wb", "3,1,1")
+    run(*words, "-o", "srgb.jpg")
+    code, _, err = run(*words, "--colour-space", "rec2020", "-o", "wide.jpg")
+    assert code == 0 and "8 bits of rec2020 may show steps" in err
+    with Image.open("srgb.jpg") as plain, Image.open("wide.jpg") as wide:
+        assert plain.info["icc_profile"] != wide.info["icc_profile"]
+        assert wide.getexif().get_ifd(34665)[40961] == 65535
+    _, _, err = run(*words, "--colour-space", "prophoto", "--bits", "16", "-o", "deep.png")
+    assert "may show steps" not in err
+    code, _, err = run(*words, "--colour-space", "rec2020", "-o", "a.jxl")
+    assert code == 2 and err.startswith("darkroom: --colour-space rec2020: a .jxl holds srgb; choose another --format")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_dng_takes_neither_size_nor_space(run, photo):
+    code, _, err = run("develop", "a.dng", "-o", "b.dng", "--long-edge", "40", "--colour-space", "rec2020")
+    assert code == 2 and err.startswith("darkroom: --long-edge, --colour-space: finish a picture, and a DNG")
