@@ -3,13 +3,17 @@
 files, folders, globs + what the user said of the output -> jobs, and what needs no work for what is there already
 
 Nothing is opened and nothing made here: it serves a dry run too, and conflicts are known before a photo is decoded.
+The file system is asked once a folder, not once a photo, as far as that can be: an archive has a million of them, and
+may lie on another machine.
 """
 
 import glob
 import os
+import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +28,11 @@ RAW_SUFFIXES = frozenset(
 
 Conflict = Literal["error", "skip", "overwrite", "unique"]
 
+_FEW = 32
+"""Questions about a folder that are asked one by one before its list of names is read instead."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A raw file the user meant."""
 
@@ -36,7 +43,7 @@ class Source:
     """Named as a file, not found in a folder."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """One picture to be made."""
 
@@ -47,7 +54,7 @@ class Target:
     """What lies there may be replaced."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One raw file and the pictures to be made of it."""
 
@@ -55,7 +62,7 @@ class Job:
     targets: tuple[Target, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A picture that needs no work, for something lies in its place."""
 
@@ -93,35 +100,39 @@ def plan(
     "error" for files named outright, "skip" for those found in folders. Raises SettingsError where nothing is found or
     two pictures would share a name, OutputError where the place cannot be written to.
     """
-    sources = found(names, recursive)
+    disk = _Disk()
+    inputs = _found(names, recursive, disk)
+    sources = list(inputs.values())
     folder, stem = _place(place, sources)
     _check_writable(folder)
-    bases = _bases(sources, folder, stem)
-    inputs = {_key(source.path): source.path for source in sources}
+    bases = _bases(sources, folder, stem, disk)
     claimed: dict[str, Path] = {}
     jobs, settled = [], []
     for source, base in zip(sources, bases, strict=True):
         rule = conflict or ("error" if source.named else "skip")
         targets = []
         for bracket in brackets or (1.0,):
-            path = base.with_name(f"{base.name}_x{bracket:g}{suffix}" if brackets else base.name + suffix)
+            name = f"{base}_x{bracket:g}{suffix}" if brackets else base + suffix
             if rule == "unique":
-                path = _free(path, claimed)
-            if _key(path) in claimed:
+                name = _free(name, claimed, disk)
+            key, there, empty = disk.at(name)
+            path = Path(name)
+            if key in claimed:
                 raise SettingsError(
-                    f"{path}: both {claimed[_key(path)]} and {source.path} would be written there; "
+                    f"{path}: both {claimed[key]} and {source.path} would be written there; "
                     "develop one at a time, or pass --on-conflict unique"
                 )
-            if _key(path) in inputs:
+            if key in inputs:
                 raise SettingsError(f"{path}: is a raw file to be developed; choose another -o or --format")
-            claimed[_key(path)] = source.path
-            if rule == "skip" and _taken(path):
+            claimed[key] = source.path
+            taken = there and not empty
+            if rule == "skip" and taken:
                 settled.append(Settled(source.path, path, None))
-            elif rule == "error" and _taken(path):
+            elif rule == "error" and taken:
                 error = f"{path}: already exists; pass --on-conflict skip, overwrite or unique"
                 settled.append(Settled(source.path, path, error))
             else:
-                targets.append(Target(path, bracket, overwrite=rule == "overwrite" or _is_empty(path)))
+                targets.append(Target(path, bracket, overwrite=rule == "overwrite" or empty))
         if targets:
             jobs.append(Job(source.path, tuple(targets)))
     return Batch(tuple(jobs), tuple(settled))
@@ -132,39 +143,124 @@ def found(names: Sequence[str], recursive: bool) -> list[Source]:
 
     Raises SettingsError for a pattern that matches nothing or a folder without raw photos.
     """
+    return list(_found(names, recursive, _Disk()).values())
+
+
+@dataclass(frozen=True)
+class _Disk:
+    """What lies where, remembered while one batch is planned."""
+
+    real: dict[str, str] = field(default_factory=dict)
+    """Folder as it is spelled -> its one true name."""
+    asked: Counter[str] = field(default_factory=Counter)
+    names: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Folder -> what lies in it, folded."""
+
+    def at(self, path: str) -> tuple[str, bool, bool]:
+        """One string for one file however it is spelled, whether anything is there, and whether that has no byte.
+
+        An empty file is what a killed run may leave on a disk that has no hard links.
+        """
+        folder, name = os.path.split(path)
+        if not self._may_be(folder, name):
+            return self.key(folder, name), False, False
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return self.key(folder, name), False, False
+        if stat.S_ISLNK(found.st_mode):
+            return _real(path), True, os.path.isfile(path) and os.path.getsize(path) == 0
+        return self.key(folder, name), True, stat.S_ISREG(found.st_mode) and found.st_size == 0
+
+    def key(self, folder: str, name: str) -> str:
+        """One string for a file that is no link itself."""
+        if name in ("", os.pardir):
+            return _real(os.path.join(folder, name))
+        if folder not in self.real:
+            self.real[folder] = os.path.realpath(folder)
+        return os.path.normcase(os.path.join(self.real[folder], name))
+
+    def _may_be(self, folder: str, name: str) -> bool:
+        """Tell whether a file may be there; a folder that is asked about often is listed."""
+        if folder not in self.names:
+            self.asked[folder] += 1
+            if self.asked[folder] <= _FEW:
+                return True
+            try:
+                self.names[folder] = frozenset(map(_folded, os.listdir(folder or os.curdir)))
+            except OSError:  # none such yet
+                self.names[folder] = frozenset()
+        return _folded(name) in self.names[folder]
+
+
+def _folded(name: str) -> str:
+    """What a file system that sees no case, or spells accents its own way, may take for the same name."""
+    return name.casefold() if name.isascii() else unicodedata.normalize("NFKC", name).casefold()
+
+
+def _real(path: str | Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _found(names: Sequence[str], recursive: bool, disk: _Disk) -> dict[str, Source]:
+    """As `found`, by what each is on the disk."""
     sources: dict[str, Source] = {}
     for name in names:
-        for source in _meant(name, recursive):
-            sources.setdefault(_key(source.path), source)
-    return list(sources.values())
+        for key, source in _meant(name, recursive, disk):
+            sources.setdefault(key, source)
+    return sources
 
 
-def _meant(name: str, recursive: bool) -> Iterator[Source]:
+def _meant(name: str, recursive: bool, disk: _Disk) -> Iterator[tuple[str, Source]]:
     path = Path(name)
     if path.is_dir():
-        yield from _in_folder(path, recursive)
+        yield from _in_folder(path, recursive, disk)
     elif os.path.lexists(path) or not any(sign in name for sign in "*?["):
-        yield Source(path, Path(), named=True)  # a missing file is refused by raw.read, and the others go on
+        key = _real(path) if path.is_symlink() else disk.key(*os.path.split(path))
+        yield key, Source(path, Path(), named=True)  # a missing file is refused by raw.read, and the others go on
     else:
         matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
         matches = [match for match in matches if match.is_dir() or is_raw(match.name)]
         if not matches:
             raise SettingsError(f"{name}: no raw photos match; check the pattern")
         for match in matches:
-            yield from _meant(str(match), recursive)
+            yield from _meant(str(match), recursive, disk)
 
 
-def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
+def _in_folder(folder: Path, recursive: bool, disk: _Disk) -> Iterator[tuple[str, Source]]:
     empty = True
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
-        for file in sorted(filter(is_raw, files)):
+    for here, names in _walk(str(folder), recursive):
+        beside = Path(here)
+        below = beside.relative_to(folder)
+        for name, linked in names:
             empty = False
-            path = Path(here, file)
-            yield Source(path, path.parent.relative_to(folder), named=False)
+            path = beside / name
+            yield _real(path) if linked else disk.key(here, name), Source(path, below, named=False)
     if empty:
-        below = "" if recursive else ", or add -r to look in the folders below"
-        raise SettingsError(f"{folder}: no raw photos in this folder; name another{below}")
+        below_too = "" if recursive else ", or add -r to look in the folders below"
+        raise SettingsError(f"{folder}: no raw photos in this folder; name another{below_too}")
+
+
+def _walk(folder: str, recursive: bool) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
+    """List a folder's raw files, and with `recursive` those of the folders below: names, and which are links.
+
+    Links to folders are not followed; a folder that cannot be read is passed over.
+    """
+    files, folders = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.is_dir():
+                    if is_raw(entry.name):
+                        files.append((entry.name, entry.is_symlink()))
+                elif recursive and not entry.name.startswith(".") and not entry.is_symlink():
+                    folders.append(entry.name)
+    except OSError:
+        return
+    yield folder, sorted(files)
+    del files
+    for name in sorted(folders):
+        yield from _walk(os.path.join(folder, name), recursive)
 
 
 def is_raw(name: str) -> bool:
@@ -206,36 +302,27 @@ def _check_writable(folder: Path) -> None:
         raise OutputError(f"{folder}: the folder {above} may not be written to; choose another with -o")
 
 
-def _bases(sources: list[Source], folder: Path, stem: str | None) -> list[Path]:
+def _bases(sources: list[Source], folder: Path, stem: str | None, disk: _Disk) -> list[str]:
     """Where each photo's picture goes, without its suffix. IMG.ARW beside IMG.DNG gives IMG_ARW and IMG_DNG."""
     if stem is not None:
-        return [folder / stem]
-    plain = [folder / source.below / source.path.stem for source in sources]
-    shared = Counter(map(_key, plain))
+        return [os.path.join(folder, stem)]
+    mirrored = {below: os.fspath(folder / below) for below in {source.below for source in sources}}
+    plain = [os.path.join(mirrored[source.below], source.path.stem) for source in sources]
+    shared = {key for key, times in Counter(disk.key(*os.path.split(base)) for base in plain).items() if times > 1}
+    if not shared:
+        return plain
     return [
-        base.with_name(base.name + source.path.suffix.replace(".", "_")) if shared[_key(base)] > 1 else base
+        base + source.path.suffix.replace(".", "_") if disk.key(*os.path.split(base)) in shared else base
         for source, base in zip(sources, plain, strict=True)
     ]
 
 
-def _key(path: Path) -> str:
-    """One string for one file, however it is spelled."""
-    return os.path.normcase(os.path.realpath(path))
-
-
-def _taken(path: Path) -> bool:
-    return os.path.lexists(path) and not _is_empty(path)
-
-
-def _is_empty(path: Path) -> bool:
-    """Tell a file without a byte: what a killed run may leave on a disk that has no hard links."""
-    return path.is_file() and path.stat().st_size == 0
-
-
-def _free(path: Path, claimed: dict[str, Path]) -> Path:
+def _free(path: str, claimed: dict[str, Path], disk: _Disk) -> str:
     """The first of IMG.png, IMG_2.png, IMG_3.png ... that no one has."""
-    stem, number = path.stem, 1
-    while _taken(path) or _key(path) in claimed:
+    (stem, suffix), free, number = os.path.splitext(path), path, 1
+    while True:
+        key, there, empty = disk.at(free)
+        if key not in claimed and (empty or not there):
+            return free
         number += 1
-        path = path.with_name(f"{stem}_{number}{path.suffix}")
-    return path
+        free = f"{stem}_{number}{suffix}"

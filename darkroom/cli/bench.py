@@ -17,13 +17,16 @@ from darkroom.errors import SettingsError, escaped
 if TYPE_CHECKING:
     from darkroom.evaluate.speed import Figure
 
+APART = ("train", "names")
+"""What is measured only where it is asked for."""
+
 
 def bench(
     what: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[WHAT]...",
-            help="Of develop, memory, folder, decoding, peers, train, faults; none is all but the last two.",
+            help="Of develop, memory, folder, decoding, peers; where asked for train, names, faults.",
             show_default=False,
         ),
     ] = None,
@@ -35,6 +38,7 @@ def bench(
         typer.Option(metavar="FOLDER|'PATTERN'", help="Raw files that faults damages copies of.", show_default=False),
     ] = None,
     model: options.ModelName = None,
+    names: Annotated[int, typer.Option(metavar="N", min=100, help="Names in the folder that names plans.")] = 100_000,
     recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="The recipe that train measures.")] = "fast",
     as_json: options.Json = False,
 ) -> None:
@@ -42,8 +46,9 @@ def bench(
 
     It draws dark raw photos into a temporary folder and runs `darkroom develop` on them from outside. Memory is that of
     all processes of a run together. Other raw developers are timed on the same photo where they are installed. train
-    compares the training loop with the bare network. faults damages copies of raw files in six ways, and tells how many
-    were refused and how many were developed although they are not what they were.
+    compares the training loop with the bare network, names plans a folder of very many photos. faults damages copies of
+    raw files in six ways, and tells how many were refused and how many were developed although they are not what they
+    were.
 
     \b
     Example:
@@ -59,14 +64,15 @@ def bench(
         return
     plan = speed.Plan(
         megapixels=_sizes(megapixels),
-        groups=tuple(group for group in groups if group != "train"),
+        groups=tuple(group for group in groups if group not in APART),
         files=20 if full else files,
         model=model or "",
     )
     where = speed.machine()
     figures = []
     measured = speed.figures(plan, on_step=_say) if plan.groups else ()
-    for figure in chain(measured, _training(recipe, where.cores) if "train" in groups else ()):
+    apart = {"train": lambda: _training(recipe, where.cores), "names": lambda: _names(names)}
+    for figure in chain(measured, *(apart[group]() for group in groups if group in APART)):
         figures.append(figure)
         if as_json:
             print(speed.to_line(figure, where), flush=True)
@@ -117,6 +123,13 @@ def _faults(files: list[Path], full: bool, as_json: bool) -> None:
     print(f"{'':18}{'mutants':>9}{'refused':>9}{'sound':>7}{'missed':>8}{'process fell':>14}")
     for tally in tallies:
         print(f"{tally.kind:18}{tally.mutants:9}{tally.refused:9}{tally.sound:7}{tally.missed:8}{tally.fell:14}")
+
+
+def _names(names: int) -> "Iterator[Figure]":
+    """Measure what the sheer number of photos costs."""
+    from darkroom.evaluate import names as many
+
+    yield from many.figures(names, on_step=_say)
 
 
 def _training(recipe: str, threads: int) -> "Iterator[Figure]":

@@ -179,13 +179,13 @@ def _whole(photo: Path, network: Model) -> _Runs:
     walls, busy = [], []
     with TemporaryDirectory() as folder:
         for turn in range(TIMES):
-            before = _cpu_seconds()
+            before = cpu_seconds()
             walls.append(_timed(_command(photo, Path(folder) / f"{turn}.png", network)))
-            busy.append(_cpu_seconds() - before)
+            busy.append(cpu_seconds() - before)
     return _Runs(min(walls), median(walls), min(busy) / machine().cores)
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """CPU seconds of all programs run so far, with what they started; always 0 on Windows, which does not tell."""
     spent = os.times()
     return spent.children_user + spent.children_system
@@ -242,9 +242,9 @@ def _folder(photo: Path, network: Model, size: float, files: int) -> Iterator[Fi
     with TemporaryDirectory(dir=photo.parent) as folder:
         for index in range(files):
             shutil.copy(photo, Path(folder) / f"{index}.dng")
-        before = _cpu_seconds()
+        before = cpu_seconds()
         wall = _timed(_command(Path(folder), Path(folder) / "pictures", network))
-        bound = (_cpu_seconds() - before) / machine().cores
+        bound = (cpu_seconds() - before) / machine().cores
     yield Figure(f"{size:g} MP: a photo of a folder of {files}", wall / files, "s")
     yield from _against_bound(f"{size:g} MP: a photo of a folder", wall / files, bound / files, "at least 0.95")
 
@@ -339,7 +339,7 @@ def peak_memory(command: Sequence[str]) -> int:
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process,
     ):
         while process.poll() is None:
-            peak = max(peak, sum(_resident(pid) for pid in _family(process.pid)))
+            peak = max(peak, sum(resident(pid) for pid in _family(process.pid)))
             time.sleep(WATCHED)
         if process.returncode:
             said.seek(0)
@@ -367,7 +367,8 @@ def _family(pid: int) -> list[int]:
     return family
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
+    """Bytes a process has in memory, 0 once it has ended; only where WATCHABLE."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):  # it has just ended

@@ -194,3 +194,30 @@ def test_planning_makes_nothing(here):
     make("card/a.ARW")
     jobs.plan(["card"], place="out", recursive=True)
     assert sorted(path.name for path in here.iterdir()) == ["card"]
+
+
+def test_the_file_system_is_asked_about_folders_not_about_each_photo(monkeypatch):
+    make(*(f"card/{i}.ARW" for i in range(200)), *(f"out/{i}.png" for i in range(0, 200, 40)))
+    asked = []
+    for module, name in ((os.path, "realpath"), (os, "lstat"), (os, "stat")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda path, *rest, real=real, **named: asked.append(path) or real(path))
+    assert len(jobs.plan(["card"], place="out").jobs) == 195
+    assert len(asked) < 70
+
+
+def test_in_a_large_folder_too_what_exists_is_found(here):
+    make(*(f"card/{i}.ARW" for i in range(100)), *(f"out/{i}.png" for i in range(0, 100, 2)))
+    make("out/51.png", content=b"")
+    Path("out/53.png").symlink_to("nowhere")
+    assert len(jobs.plan(["card"], place="out").jobs) == 49
+    empty = next(job for job in jobs.plan(["card"], place="out").jobs if job.input.name == "51.ARW")
+    assert empty.targets[0].overwrite
+    unique = jobs.plan(["card"], place="out", conflict="unique").jobs
+    assert {job.targets[0].path.name for job in unique} >= {"0_2.png", "1.png", "51.png", "53_2.png", "99.png"}
+
+
+def test_a_link_to_a_photo_in_the_same_folder_is_that_photo():
+    make("card/a.ARW")
+    Path("card/b.ARW").symlink_to("a.ARW")
+    assert list(outputs("card", "card/a.ARW")) == ["card/a.ARW"]

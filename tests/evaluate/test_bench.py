@@ -9,7 +9,7 @@ from made import write_average
 
 from darkroom.decode import raw
 from darkroom.errors import DarkroomError
-from darkroom.evaluate import baselines, speed
+from darkroom.evaluate import baselines, names, speed
 
 LINUX = pytest.mark.skipif(not speed.WATCHABLE, reason="memory is read from Linux's /proc")
 
@@ -108,3 +108,15 @@ def test_the_command_prints_a_table_of_what_was_asked_for_only(run, tmp_path):  
 def test_wrong_usage_is_one_line(run, words, complaint):  # noqa: F811
     code, out, err = run("bench", *words)
     assert code == 2 and not out and err.startswith(f"darkroom: {complaint}") and err.count("\n") == 1
+
+
+def test_a_folder_of_many_names_is_planned_and_its_rest_developed():
+    figures = list(names.figures(100, lambda step: None))
+    assert [figure.name for figure in figures if figure.unit == "s"] == [
+        "100 names, 0 done: plan (--dry-run)",
+        "100 names, 0 done: plan, CPU seconds of it",
+        "100 names, 90 done: plan (--dry-run)",
+        "100 names, 90 done: plan, CPU seconds of it",
+        "100 names, 90 done: until the first of the rest is written",
+    ]
+    assert all(figure.value > 0 for figure in figures)
