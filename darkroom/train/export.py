@@ -369,7 +369,10 @@ def _inner_convolutions(graph: onnx.GraphProto) -> list[str]:
 
 
 def _pixel_bytes(graph: onnx.ModelProto, planes: int, multiple: int) -> int:
-    """Bytes of working memory per packed pixel: what is alive at the graph's fullest moment, with room to spare."""
+    """Bytes of working memory per packed pixel: what is alive at the graph's fullest moment, with room to spare.
+
+    Weights are none of it, nor what is made of them alone: an engine holds those once, whatever the tile.
+    """
     side = reach.up(64, 8 * multiple)
     sized = onnx.ModelProto()
     sized.CopyFrom(graph)
@@ -382,7 +385,11 @@ def _pixel_bytes(graph: onnx.ModelProto, planes: int, multiple: int) -> int:
     sizes = {name: 4 * int(np.prod([d.dim_value for d in shape])) for name, shape in shapes.items()}
     last_use = {name: i for i, node in enumerate(inner.node) for name in node.input}
     alive, fullest = {inner.input[0].name}, 0
+    weights = {weight.name for weight in inner.initializer}
     for i, node in enumerate(inner.node):
+        if weights.issuperset(node.input):
+            weights.update(node.output)
+            continue
         alive.update(node.output)
         # ONNX Runtime transposes a convolution through columns as large as its output.
         columns = sizes.get(node.output[0], 0) if node.op_type == "ConvTranspose" else 0

@@ -171,6 +171,13 @@ def test_tiles_with_the_measured_halo_equal_the_whole_and_with_less_seam(tiny):
     assert np.abs(run(small, halo=0) - whole).max() > reach.SEAM * FULL
 
 
+def test_memory_a_pixel_is_of_what_is_computed_and_not_of_weights(tiny):
+    graph = onnx.load(tiny)
+    graph.graph.initializer.append(numpy_helper.from_array(np.ones((1000, 1000), np.float16), "weight"))
+    graph.graph.node.insert(0, onnx.helper.make_node("Cast", ["weight"], ["wide"], to=onnx.TensorProto.FLOAT))
+    assert export._pixel_bytes(graph, 4, 2) == model.load(tiny, device="cpu").contract.pixel_bytes
+
+
 def test_a_network_that_sees_everything_is_refused(tmp_path):
     with pytest.raises(ModelError, match="reach is beyond 1024 packed pixels; it cannot be run in tiles"):
         export.export(Mean(1, 1), tmp_path / "n.onnx", facts_for())
