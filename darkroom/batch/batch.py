@@ -222,7 +222,11 @@ def _exif(path: Path, frame: Frame, developed: Developed) -> dict[int, Field | F
 def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
     """Write a picture; also tell whether the disk can take no more."""
     started = time.perf_counter()
-    path, developed = work.target.path, work.developed
+    developed, name = work.developed, work.model.contract.name
+    target, skipped = work.target.named(developed.ratio, name)
+    path = target.path
+    if skipped:
+        return Result(work.input, path, "skipped"), False
     try:
         image.make_folder(path.parent)
         if developed.negative:
@@ -232,10 +236,10 @@ def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
                 developed.negative,
                 ratio=developed.ratio,
                 tags=work.tags,
-                overwrite=work.target.overwrite,
+                overwrite=target.overwrite,
             )
         else:
-            block, overwrite = tiff.block(work.tags), work.target.overwrite
+            block, overwrite = tiff.block(work.tags), target.overwrite
             image.write(
                 developed.picture, path, exif=block, overwrite=overwrite, encoding=encoding, space=developed.space
             )

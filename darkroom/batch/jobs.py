@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from darkroom.batch import names as naming
+from darkroom.batch.names import Conflict, Facts
 from darkroom.errors import OutputError, SettingsError
 from darkroom.write import image
 
@@ -25,8 +26,6 @@ RAW_SUFFIXES = frozenset(
     " .ori .pef .pxn .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
 )
 """What counts as a raw photo in a folder or a glob (LibRaw's formats); a file named outright is tried anyway."""
-
-Conflict = Literal["error", "skip", "overwrite", "unique"]
 
 _FEW = 32
 """Questions about a folder that are asked one by one before its list of names is read instead."""
@@ -52,6 +51,26 @@ class Target:
     """Factor on the ratio."""
     overwrite: bool
     """What lies there may be replaced."""
+    late: Facts | None = None
+    """Where the path is still a template, because it waits for the picture: what the photo says of itself."""
+    rule: Conflict = "error"
+    """What then is to be done about what lies there."""
+
+    @property
+    def shown(self) -> Path:
+        """The path, as far as it is known."""
+        return self.path if self.late is None else Path(naming.filled(str(self.path), self.late))
+
+    def named(self, ratio: float, model: str) -> "tuple[Target, bool]":
+        """Give the target its name, now that the picture is known, and whether it is to be skipped."""
+        if self.late is None:
+            return self, False
+        name, disk = naming.filled(str(self.path), self.late, ratio=ratio, model=model), _Disk()
+        if self.rule == "unique":
+            name = _free(name, {}, disk)
+        _, there, empty = disk.at(name)
+        taken = there and not empty
+        return Target(Path(name), self.bracket, self.rule == "overwrite" or empty), self.rule == "skip" and taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +122,28 @@ def plan(
     disk = _Disk()
     inputs = _found(names, recursive, disk)
     sources = list(inputs.values())
-    folder, stem = _place(place, sources)
-    _check_writable(folder)
-    bases = _bases(sources, folder, stem, disk)
+    template = place if place is not None and naming.is_template(place) else None
+    told: list[Facts | None] = [None] * len(sources)
+    if template is not None:
+        naming.check(template)
+        template = template.removesuffix(suffix)
+        _check_writable(naming.folder(template))
+        told = [naming.facts(source.path) for source in sources]
+        bases = [template if naming.late(template) else naming.filled(template, each) for each in told if each]
+    else:
+        folder, stem = _place(place, sources)
+        _check_writable(folder)
+        bases = _bases(sources, folder, stem, disk)
     claimed: dict[str, Path] = {}
     jobs, settled = [], []
-    for source, base in zip(sources, bases, strict=True):
+    for source, base, each in zip(sources, bases, told, strict=True):
         rule = conflict or ("error" if source.named else "skip")
         targets = []
         for bracket in brackets or (1.0,):
             name = f"{base}_x{bracket:g}{suffix}" if brackets else base + suffix
+            if template is not None and naming.late(template):
+                targets.append(Target(Path(name), bracket, overwrite=False, late=each, rule=rule))
+                continue
             if rule == "unique":
                 name = _free(name, claimed, disk)
             key, there, empty = disk.at(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from darkroom.cli import FAILED, STOPPED, options, presets
+from darkroom.cli import FAILED, STOPPED, options, pipes, presets
 from darkroom.errors import ModelError, SettingsError, escaped
 
 if TYPE_CHECKING:
@@ -29,11 +29,18 @@ BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16, "avif": 8
 def develop(
     context: typer.Context,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILES...", help="Raw photos, folders or globs.", show_default=False)
+        list[str],
+        typer.Argument(metavar="FILES...", help="Raw photos, folders or globs; - is stdin.", show_default=False),
     ],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="FILE|FOLDER", help="Where to write. [default: the current folder]"),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|FOLDER",
+            help="Where to write: a name may hold {date:%Y-%m-%d}, {camera}, {stem}, {ratio:.0f} and {model}; - is "
+            "stdout. [default: the current folder]",
+        ),
     ] = None,
     amp: options.Amp = "auto",
     model: options.ModelName = None,
@@ -161,6 +168,8 @@ def develop(
     named = model or options.default_network(quality)
     if dry_run:  # else the batch loads it before it develops anything
         options.network_file(named)
+    to_stdout = output == pipes.PIPE or (output is None and files == [pipes.PIPE])
+    files, output = context.with_resource(pipes.piped(files, output, suffix, dry_run=dry_run, as_json=as_json))
     others: list[Path] = []
     if burst:
         files, others = _burst(files, recursive)
@@ -201,7 +210,7 @@ def develop(
         from darkroom.batch import bursts
 
         prepare = bursts.joining(others, bursts.loading(device), settings, prepare)
-    with Show(planned.pictures, amp, as_json, presets.used(context)) as show, _stoppable() as stop:
+    with Show(planned.pictures, amp, as_json, presets.used(context), to_stdout) as show, _stoppable() as stop:
         try:
             batch.run(
                 planned,
@@ -280,7 +289,7 @@ def _refuse_finishing(chosen: dict[str, float | str | None]) -> None:
 def _say_what_would_be(planned: "Batch", as_json: bool, settings: dict[str, dict[str, object]]) -> None:
     """Print a line for each picture; exit as the run itself would, as far as can be known."""
     found: list[tuple[Path, Path, str, str | None]] = []
-    found += [(job.input, target.path, "to do", None) for job in planned.jobs for target in job.targets]
+    found += [(job.input, target.shown, "to do", None) for job in planned.jobs for target in job.targets]
     found += [(done.input, done.path, "failed" if done.error else "skipped", done.error) for done in planned.settled]
     for source, path, outcome, error in found:
         if as_json:

@@ -34,6 +34,8 @@ class Show:
     as_json: bool
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
     """Options that are not left to their defaults, what they hold and who said so: for JSON."""
+    to_stdout: bool = False
+    """Whether stdout takes the picture itself, so that nothing else may go there."""
     done: int = 0
     """Pictures heard of."""
     written: int = 0
@@ -80,7 +82,7 @@ class Show:
             self.log(self._line(result))
             for note in result.notes:
                 self.log(f"{result.input}: {note}")
-            if not sys.stdout.isatty():  # there, the line above says it already
+            if not sys.stdout.isatty() and not self.to_stdout:  # there, the line above says it already
                 self.out(str(result.output))
         elif result.outcome == "skipped" and self.pictures == 1:
             self.log(f"{result.input} -> {result.output}  skipped, it is there already")
@@ -144,8 +146,9 @@ class Show:
         assert result.ratio is not None and result.clipped is not None and result.seconds  # it was written
         seconds = sum(asdict(result.seconds).values())
         engine = f"{result.device} {result.precision}"
+        output = "stdout" if self.to_stdout else result.output
         return (
-            f"{count}{result.input} -> {result.output}  x{_short(result.ratio)}{source}"
+            f"{count}{result.input} -> {output}  x{_short(result.ratio)}{source}"
             f"  {100 * result.clipped:.1f} % clipped  {result.model} on {engine}  {seconds:.1f} s"
         )
 

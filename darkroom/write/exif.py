@@ -14,6 +14,7 @@ unsigned, fractions reduced; piexif has had no release since 2019.
 import struct
 from collections.abc import Container, Iterator
 from contextlib import suppress
+from datetime import datetime
 from fractions import Fraction
 from math import isfinite
 from pathlib import Path
@@ -51,6 +52,7 @@ _GPS_TAGS = range(32)
 
 _EXIF_POINTER, _GPS_POINTER = 34665, 34853
 _EXPOSURE_TIME, _F_NUMBER, _ISO = 33434, 33437, 34855
+_TAKEN, _CHANGED = 36867, 306
 _MAKE, _MODEL, _USER_COMMENT = 271, 272, 37510
 
 _LONGEST_TEXT, _LONGEST_VALUE = 2000, 256
@@ -74,6 +76,15 @@ def block(
     EXIF cannot be read gives a block of the frame's facts. The block is little-endian and has no "Exif" before it.
     """
     return tiff.block(directories(path, frame, ratio, width=width, height=height, software=software, srgb=srgb))
+
+
+def taken(path: Path) -> datetime | None:
+    """Read when a photo was taken; None where its file does not say so."""
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        image, exif, _ = _read(file)
+        told = exif.get(_TAKEN) or image.get(_TAKEN) or image.get(_CHANGED)
+        return datetime.strptime(told.value.rstrip(b"\0 ").decode("ascii"), "%Y:%m:%d %H:%M:%S") if told else None
+    return None
 
 
 def directories(

@@ -1,0 +1,48 @@
+"""A raw from stdin and a picture to stdout: `darkroom develop - < a.ARW > a.png`.
+
+LibRaw and the encoders want files, so both pass through a folder that is gone afterwards.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from darkroom.errors import SettingsError
+
+PIPE = "-"
+
+
+@contextmanager
+def piped(
+    files: list[str], output: str | None, suffix: str, *, dry_run: bool, as_json: bool
+) -> Iterator[tuple[list[str], str | None]]:
+    """Put files in the place of pipes: what is asked for comes back with their names, and stdout is fed at the end.
+
+    A raw from stdin goes to stdout unless something else is said. Raises SettingsError for pipes that cannot serve.
+    """
+    if files == [PIPE] and output is None:
+        output = PIPE
+    if output == PIPE and as_json:
+        raise SettingsError("-o -: stdout takes the picture or --json, not both; leave one out")
+    if output == PIPE and sys.stdout.isatty() and not dry_run:
+        raise SettingsError("-o -: would fill the terminal with a picture; send it to a file, or to a program")
+    if output == PIPE and len(files) != 1:
+        raise SettingsError(f"-o -: stdout takes one picture, but {len(files)} photos were given; give one")
+    if PIPE not in files and output != PIPE:
+        yield files, output
+        return
+    with TemporaryDirectory(prefix="darkroom-") as folder:
+        raw, picture = Path(folder, "stdin"), Path(folder, f"stdout{suffix}")
+        if dry_run:
+            raw, picture = Path("stdin"), Path(f"stdout{suffix}")
+        elif PIPE in files:
+            with raw.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        yield [str(raw) if file == PIPE else file for file in files], str(picture) if output == PIPE else output
+        if output == PIPE and not dry_run and picture.exists():
+            with picture.open("rb") as made, suppress(BrokenPipeError):
+                shutil.copyfileobj(made, sys.stdout.buffer)
+                sys.stdout.buffer.flush()

@@ -1,0 +1,48 @@
+"""A raw from stdin, a picture to stdout."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+PROGRAM = (sys.executable, "-m", "darkroom", "develop", "--model", "n.onnx", "--amp", "2")
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def test_a_raw_goes_in_and_the_same_picture_comes_out(run, photo):
+    run("develop", "a.dng", "--model", "n.onnx", "--amp", "2", "-o", "a.tif")
+    with photo.open("rb") as file:
+        done = subprocess.run([*PROGRAM, "-", "--format", "tiff"], stdin=file, capture_output=True, check=True)
+    assert done.stdout == Path("a.tif").read_bytes()
+    assert b" -> stdout  x2" in done.stderr and {path.name for path in Path().iterdir()} == {"a.dng", "a.tif", "n.onnx"}
+
+
+def test_a_named_photo_goes_to_stdout_as_png(photo):
+    done = subprocess.run([*PROGRAM, "a.dng", "-o", "-"], capture_output=True, check=True)
+    with Image.open(io.BytesIO(done.stdout)) as picture:
+        assert (picture.format, picture.size) == ("PNG", (80, 64))
+
+
+def test_what_is_no_raw_leaves_stdout_empty():
+    done = subprocess.run([*PROGRAM, "-"], input=b"no raw", capture_output=True)
+    assert (done.returncode, done.stdout) == (1, b"") and done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("a.dng", "-o", "-", "--json"), "-o -: stdout takes the picture or --json, not both; leave one out"),
+        (("a.dng", "b.dng", "-o", "-"), "-o -: stdout takes one picture, but 2 photos were given; give one"),
+    ],
+)
+def test_a_pipe_that_cannot_serve_is_refused(run, photo, words, complaint):
+    code, out, err = run("develop", *words)
+    assert (code, out, err) == (2, "", f"darkroom: {complaint}\n")
+
+
+def test_a_dry_run_reads_nothing(run):
+    assert run("develop", "-", "--dry-run") == (0, "stdin -> stdout.png\n", "")
