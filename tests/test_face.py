@@ -34,6 +34,7 @@ OF_FILES = {
     "compression",
     "tiled",
     "on_conflict",
+    "journal",
     "recursive",
     "as_json",
     "dry_run",

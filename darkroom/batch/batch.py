@@ -63,6 +63,8 @@ class Result:
     """Share of sites that the ratio pushed past white."""
     seconds: Seconds | None = None
     model: str | None = None
+    version: int | None = None
+    """The network's."""
     device: str | None = None
     """Where the network ran, as --device names it."""
     precision: str | None = None
@@ -254,6 +256,7 @@ def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
         clipped=developed.clipped,
         seconds=seconds,
         model=work.model.contract.name,
+        version=work.model.contract.version,
         device=work.model.device,
         precision=work.model.precision,
         notes=developed.notes,

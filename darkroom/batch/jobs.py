@@ -12,7 +12,7 @@ import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +97,8 @@ class Batch:
 
     jobs: tuple[Job, ...]
     settled: tuple[Settled, ...]
+    folder: Path = Path()
+    """Where the pictures go, or the folders that mirror the photos'."""
 
     @property
     def pictures(self) -> int:
@@ -111,13 +113,15 @@ def plan(
     brackets: Sequence[float] = (),
     conflict: Conflict | None = None,
     recursive: bool = False,
+    older: Callable[[Path], frozenset[str]] = lambda folder: frozenset(),
 ) -> Batch:
     """Find the raw files, name their pictures, and settle what to do about those already there. Touches nothing.
 
     names: files, folders and globs. place: a folder, mirrored into, or a picture's own name; by default the current
     folder. suffix: the pictures', with its dot. brackets: factors on the ratio, one picture each. conflict: by default
-    "error" for files named outright, "skip" for those found in folders. Raises SettingsError where nothing is found or
-    two pictures would share a name, OutputError where the place cannot be written to.
+    "error" for files named outright, "skip" for those found in folders. older: tells, of the folder, which pictures
+    "older" is to replace, by absolute path; the others that exist are skipped. Raises SettingsError where nothing is
+    found or two pictures would share a name, OutputError where the place cannot be written to.
     """
     disk = _Disk()
     inputs = _found(names, recursive, disk)
@@ -126,14 +130,20 @@ def plan(
     told: list[Facts | None] = [None] * len(sources)
     if template is not None:
         naming.check(template)
+        if conflict == "older" and naming.late(template):
+            raise SettingsError(
+                f"-o {place}: is known only once a picture is made; for older, leave ratio and model out"
+            )
         template = template.removesuffix(suffix)
-        _check_writable(naming.folder(template))
+        folder = naming.folder(template)
+        _check_writable(folder)
         told = [naming.facts(source.path) for source in sources]
         bases = [template if naming.late(template) else naming.filled(template, each) for each in told if each]
     else:
         folder, stem = _place(place, sources)
         _check_writable(folder)
         bases = _bases(sources, folder, stem, disk)
+    replaced = older(folder) if conflict == "older" else frozenset()
     claimed: dict[str, Path] = {}
     jobs, settled = [], []
     for source, base, each in zip(sources, bases, told, strict=True):
@@ -157,6 +167,8 @@ def plan(
                 raise SettingsError(f"{path}: is a raw file to be developed; choose another -o or --format")
             claimed[key] = source.path
             taken = there and not empty
+            if conflict == "older":
+                rule = "overwrite" if os.path.abspath(name) in replaced else "skip"
             if rule == "skip" and taken:
                 settled.append(Settled(source.path, path, None))
             elif rule == "error" and taken:
@@ -166,7 +178,7 @@ def plan(
                 targets.append(Target(path, bracket, overwrite=rule == "overwrite" or empty))
         if targets:
             jobs.append(Job(source.path, tuple(targets)))
-    return Batch(tuple(jobs), tuple(settled))
+    return Batch(tuple(jobs), tuple(settled), folder)
 
 
 def found(names: Sequence[str], recursive: bool) -> list[Source]:

@@ -19,7 +19,7 @@ FIELDS = ("date", "camera", "stem", "ratio", "model")
 LATE = ("ratio", "model")
 """Known only when the picture is."""
 
-Conflict = Literal["error", "skip", "overwrite", "unique"]
+Conflict = Literal["error", "skip", "overwrite", "unique", "older"]
 _TRIED = {"date": datetime(2024, 2, 29, 23, 59, 58), "camera": "A B", "stem": "IMG", "ratio": 123.4, "model": "fast"}
 _NO_NAME = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 """What some system takes for more than a letter of a name."""

@@ -17,6 +17,7 @@ from darkroom.errors import DarkroomError, SettingsError, escaped
 
 COMMANDS = (
     "develop",
+    "journal",
     "info",
     "models",
     "presets",

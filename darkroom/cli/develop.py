@@ -15,8 +15,10 @@ from darkroom.cli import FAILED, STOPPED, options, pipes, presets
 from darkroom.errors import ModelError, SettingsError, escaped
 
 if TYPE_CHECKING:
+    from darkroom.batch.batch import Result
     from darkroom.batch.jobs import Batch
     from darkroom.develop.finish import Bits
+    from darkroom.develop.pipeline import Settings
     from darkroom.frame import Frame
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng", "avif": ".avif", "jxl": ".jxl"}
@@ -110,9 +112,15 @@ def develop(
         typer.Option(metavar="0.5,1,2", help="Write one picture for each factor on the ratio, from one decode."),
     ] = None,
     on_conflict: Annotated[
-        Literal["error", "skip", "overwrite", "unique"] | None,
-        typer.Option(help="Where a picture exists. [default: error for named files, skip for folders]"),
+        Literal["error", "skip", "overwrite", "unique", "older"] | None,
+        typer.Option(
+            help="Where a picture exists; older replaces those that an older network made, as the journal knows. "
+            "[default: error for named files, skip for folders]"
+        ),
     ] = None,
+    journal: Annotated[
+        bool, typer.Option("--journal", help="Keep what was done in darkroom.sqlite, in the output folder.")
+    ] = False,
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Look in the folders below, too, and mirror them.")
     ] = False,
@@ -180,6 +188,7 @@ def develop(
         brackets=options.brackets(brackets),
         conflict=on_conflict,
         recursive=recursive,
+        older=_older(model, quality),
     )
     if save_preset:
         presets.check_free(context, save_preset)
@@ -210,7 +219,11 @@ def develop(
         from darkroom.batch import bursts
 
         prepare = bursts.joining(others, bursts.loading(device), settings, prepare)
-    with Show(planned.pictures, amp, as_json, presets.used(context), to_stdout) as show, _stoppable() as stop:
+    with (
+        Show(planned.pictures, amp, as_json, presets.used(context), to_stdout) as show,
+        _kept(journal, planned.folder, settings, show.result) as heard,
+        _stoppable() as stop,
+    ):
         try:
             batch.run(
                 planned,
@@ -218,7 +231,7 @@ def develop(
                 settings,
                 encoding=encoding,
                 on_tile=show.tile,
-                on_done=show.result,
+                on_done=heard,
                 stop=stop,
                 prepare=prepare,
             )
@@ -239,6 +252,42 @@ def develop(
         show.log(f"darkroom: the other {left} were not developed")
     if show.failed:
         raise typer.Exit(FAILED)
+
+
+def _older(model: str | None, quality: str) -> "Callable[[Path], frozenset[str]]":
+    """Tell of a folder which pictures an older version of the network developed."""
+
+    def older(folder: Path) -> frozenset[str]:
+        from darkroom.batch import batch, journal
+
+        try:
+            return journal.older(folder, journal.newest(batch.Choice(model, quality)))
+        except ModelError as error:
+            raise SettingsError(str(error)) from error
+
+    return older
+
+
+@contextmanager
+def _kept(
+    wanted: bool, folder: Path, settings: "Settings", heard: "Callable[[Result], None]"
+) -> "Iterator[Callable[[Result], None]]":
+    """Have results written down in the folder's journal, too, where that is wanted."""
+    if not wanted:
+        yield heard
+        return
+    from darkroom.batch.journal import Journal
+
+    book = Journal(folder, settings)
+
+    def kept(result: "Result") -> None:
+        heard(result)
+        book.note(result)
+
+    try:
+        yield kept
+    finally:
+        book.close()
 
 
 def _burst(files: list[str], recursive: bool) -> tuple[list[str], list[Path]]:

@@ -167,6 +167,7 @@ def as_entries(result: Result) -> dict[str, object]:
         "clipped": result.clipped,
         "seconds": None if result.seconds is None else {k: round(v, 4) for k, v in asdict(result.seconds).items()},
         "model": result.model,
+        "version": result.version,
         "device": result.device,
         "precision": result.precision,
         "notes": list(result.notes),
