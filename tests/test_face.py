@@ -32,6 +32,7 @@ OF_FILES = {
     "output",
     "format",
     "compression",
+    "sheet",
     "tiled",
     "on_conflict",
     "journal",

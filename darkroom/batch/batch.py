@@ -25,7 +25,7 @@ from darkroom.develop import model, pipeline
 from darkroom.develop.model import Model
 from darkroom.develop.pipeline import RESIDENT, Developed, Settings
 from darkroom.errors import DarkroomError, told
-from darkroom.frame import CFA, Frame
+from darkroom.frame import CFA, Frame, Picture
 from darkroom.tiff import Field, Fields
 from darkroom.write import exif, image, linear, part
 from darkroom.write.image import Encoding
@@ -97,10 +97,14 @@ def run(
     on_done: Callable[[Result], None],
     stop: Callable[[], bool],
     prepare: Callable[[Frame, Path], Frame] = lambda frame, path: frame,
+    compare: Callable[[Frame, Model, Settings], Picture] | None = None,
+    keep: Callable[[Path, Frame, Developed, Picture], None] | None = None,
 ) -> None:
     """Develop every job; a file that fails costs that file only, a full disk ends the batch.
 
     prepare: what to do to each frame first, such as taking its sensor's pattern away; it may raise a DarkroomError.
+    compare, keep: of a contact sheet; the one makes a second picture of a frame to set beside the first, the other
+    hears of both when the first is written, in a thread of its own.
     on_tile hears (input, done, all) after each tile of the network, on_done every result in order, both in this thread;
     `stop` is asked before each file. Raises ModelError where the network asked for cannot be had, before any file is
     developed.
@@ -169,12 +173,15 @@ def run(
                     break
                 try:
                     chosen = network(frame.cfa)
-                    developed = pipeline.expose(
-                        frame,
-                        chosen,
-                        replace(settings, bracket=target.bracket, hot_sites="off", memory=settings.memory - flight),
-                        partial(on_tile, job.input),
+                    other = 3 * frame.mosaic.size if compare else 0
+                    wanted = replace(
+                        settings,
+                        bracket=target.bracket,
+                        hot_sites="off",
+                        memory=settings.memory - flight - other,
                     )
+                    developed = pipeline.expose(frame, chosen, wanted, partial(on_tile, job.input))
+                    before = compare(frame, chosen, wanted) if compare else None
                     tags = _exif(job.input, frame, developed)
                 except Exception as error:
                     settle(leave=0)
@@ -183,9 +190,10 @@ def run(
                 if chosen not in introduced:
                     introduced.add(chosen)
                     developed = replace(developed, notes=chosen.notes + developed.notes)
-                work = _Unwritten(job.input, target, developed, tags, seconds, chosen)
-                behind.append(writer.submit(_write, work, encoding))
-                del developed, work  # the writer's now, which drops the picture once it is written
+                told_of = None if before is None else replace(frame, mosaic=frame.mosaic[:0])
+                work = _Unwritten(job.input, target, developed, tags, seconds, chosen, told_of, before)
+                behind.append(writer.submit(_write, work, encoding, keep))
+                del developed, work, before  # the writer's now, which drops the picture once it is written
             del frame
             ahead = ahead or begin(following)
         settle(leave=0)
@@ -206,6 +214,10 @@ class _Unwritten:
     read: float
     """Seconds the decoding took."""
     model: Model
+    frame: Frame | None = None
+    """Without its mosaic."""
+    before: Picture | None = None
+    """To be set beside it."""
 
 
 def _read(path: Path, prepare: Callable[[Frame, Path], Frame]) -> tuple[Frame, float]:
@@ -221,7 +233,9 @@ def _exif(path: Path, frame: Frame, developed: Developed) -> dict[int, Field | F
     return exif.directories(path, frame, developed.ratio, width=width, height=height, software=software, srgb=srgb)
 
 
-def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
+def _write(
+    work: _Unwritten, encoding: Encoding, keep: Callable[[Path, Frame, Developed, Picture], None] | None
+) -> tuple[Result, bool]:
     """Write a picture; also tell whether the disk can take no more."""
     started = time.perf_counter()
     developed, name = work.developed, work.model.contract.name
@@ -245,6 +259,8 @@ def _write(work: _Unwritten, encoding: Encoding) -> tuple[Result, bool]:
             image.write(
                 developed.picture, path, exif=block, overwrite=overwrite, encoding=encoding, space=developed.space
             )
+        if keep and work.frame and work.before is not None:
+            keep(path, work.frame, developed, work.before)
     except Exception as error:
         return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
     seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)

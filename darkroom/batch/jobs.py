@@ -315,10 +315,6 @@ def _place(place: str | None, sources: list[Source]) -> tuple[Path, str | None]:
     """Split what -o says into a folder and, where it names one picture, that picture's name without suffix."""
     if place is None:
         return Path(), None
-    if place == "-":
-        raise SettingsError(
-            '-o -: pictures are written to files only; name one or a folder ("./-" for one of that name)'
-        )
     path = Path(place)
     if path.is_dir() or place.endswith(("/", os.sep)):
         return path, None

@@ -17,6 +17,7 @@ from darkroom.errors import ModelError, SettingsError, escaped
 if TYPE_CHECKING:
     from darkroom.batch.batch import Result
     from darkroom.batch.jobs import Batch
+    from darkroom.batch.sheet import Sheet
     from darkroom.develop.finish import Bits
     from darkroom.develop.pipeline import Settings
     from darkroom.frame import Frame
@@ -124,6 +125,9 @@ def develop(
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Look in the folders below, too, and mirror them.")
     ] = False,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="Keep a contact sheet, index.html, beside the pictures, as they come.")
+    ] = False,
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Options from [preset.NAME] of darkroom.toml; these here win.")
     ] = None,
@@ -199,6 +203,7 @@ def develop(
         _say_what_would_be(planned, as_json, presets.used(context))
         return
     from darkroom.batch import batch
+    from darkroom.batch import sheet as sheets
     from darkroom.cli.show import Show
     from darkroom.develop import pipeline
     from darkroom.develop.size import Size
@@ -219,11 +224,18 @@ def develop(
         from darkroom.batch import bursts
 
         prepare = bursts.joining(others, bursts.loading(device), settings, prepare)
+    page = _sheet(planned.folder, kind, to_stdout) if sheet else None
     with (
         Show(planned.pictures, amp, as_json, presets.used(context), to_stdout) as show,
-        _kept(journal, planned.folder, settings, show.result) as heard,
+        _kept(journal, planned.folder, settings, show.result) as noted,
         _stoppable() as stop,
     ):
+
+        def heard(result: batch.Result) -> None:
+            noted(result)
+            if page:
+                page.heard(result)
+
         try:
             batch.run(
                 planned,
@@ -234,6 +246,8 @@ def develop(
                 on_done=heard,
                 stop=stop,
                 prepare=prepare,
+                compare=sheets.before if page else None,
+                keep=page.keep if page else None,
             )
         except ModelError as error:  # the network asked for cannot be had: no photo's fault
             raise SettingsError(str(error)) from error
@@ -241,6 +255,9 @@ def develop(
             show.end()
             show.close()
             _leave_now()
+        finally:
+            if page and page.entries:
+                show.log(f"contact sheet: {page.write()}")
         show.end()
     if save_preset:
         show.log(f"preset {save_preset} saved in {presets.save(context, save_preset)}")
@@ -288,6 +305,16 @@ def _kept(
         yield kept
     finally:
         book.close()
+
+
+def _sheet(folder: Path, kind: str, to_stdout: bool) -> "Sheet":
+    """Open the contact sheet of the folder that pictures go to."""
+    from darkroom.batch.sheet import Sheet
+
+    if kind == "dng" or to_stdout:
+        what = "stdout has no folder for it" if to_stdout else "it shows pictures, a DNG is not one yet"
+        raise SettingsError(f"--sheet: {what}; leave it out")
+    return Sheet(folder)
 
 
 def _burst(files: list[str], recursive: bool) -> tuple[list[str], list[Path]]:

@@ -266,6 +266,8 @@ def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
 
 def _blended(model: Model, denoise: float, plain: Callable[[Array], Array], bright: Array) -> Array:
     """The network's output, mixed with the plain picture as far as `denoise` falls short of 1."""
+    if denoise == 0:
+        return plain(bright)
     output = model.run(bright)
     if denoise == 1:
         return output

@@ -378,7 +378,6 @@ def test_a_second_ctrl_c_stops_at_once(card):
         (("--wb", "blue"), "--wb blue: is no white balance"),
         (("--memory", "some"), "--memory some: is no size"),
         (("--format", "jpeg", "--bits", "16"), "holds 8 bits, not 16"),
-        (("-o", "-"), "-o -: pictures are written to files only"),
     ],
 )
 def test_wrong_options_are_exit_2_before_any_file_is_touched(run, photo, words, said, dry):

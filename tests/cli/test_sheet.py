@@ -1,0 +1,159 @@
+"""The contact sheet: what it tells, what it does in a browser, and that it is true whenever the batch ends."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import dark
+from pages import VOID, checked
+from PIL import Image
+
+from darkroom.batch import batch
+from darkroom.write import sheet
+from darkroom.write.sheet import Entry
+
+WORDS = ("develop", "--model", "n.onnx", "--amp", "2", "--sheet")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+VOID |= {"input"}
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+@pytest.fixture
+def night(write_dng) -> Path:
+    """Two photos and what is none."""
+    Path("night").mkdir()
+    write_dng("night/a.dng", dark((64, 80)))
+    write_dng("night/b.dng", dark((64, 80), seed=1))
+    Path("night/c.dng").write_bytes(b"no raw")
+    return Path("night")
+
+
+def said(html: str) -> str:
+    return " ".join(checked(re.sub(r"<(script|style)>.*?</\1>", "", html, flags=re.DOTALL)).text)
+
+
+def dom(page: Path, script: str) -> str:
+    """What a page has become once a script has run on it in headless Chromium."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium")
+    probe = page.with_name("probe.html")
+    asked = f"<script>addEventListener('load',()=>setTimeout(()=>{{{script}}},50))</script></body>"
+    probe.write_text(page.read_text().replace("</body>", asked))
+    words = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000", "--dump-dom")
+    folder = f"--user-data-dir={page.parent.absolute() / 'profile'}"
+    done = subprocess.run(
+        [CHROMIUM, *words, folder, probe.absolute().as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout
+
+
+def test_a_batch_leaves_a_page_of_what_became_of_each_photo(run, night):
+    code, out, err = run(*WORDS, "night", "-o", "out")
+    assert code == 1 and "contact sheet: out/index.html" in err and "index.html" not in out
+    page = Path("out/index.html").read_text()
+    text = said(page)
+    for fact in ("a.png", "b.png", "x2", "1/30 s, f/2.8", "3200", "Darkroom Demo", "0.0 %", "2 pictures, 1 failed"):
+        assert fact in text, fact
+    assert "night/c.dng: " in text
+    asked = [name for name in checked(page).asked if not name.startswith("#")]
+    assert asked and all((Path("out") / name).is_file() for name in asked)  # nothing from elsewhere
+    with Image.open("out/sheet/a.png-before.jpg") as before, Image.open("out/a.png") as after:
+        assert before.size == after.size and (np.asarray(before) != np.asarray(after)).any()
+
+
+def test_a_later_run_goes_on_with_the_page_and_a_format_browsers_lack_gets_a_copy(run, night):
+    Path("night/c.dng").unlink()
+    b = Path("night/b.dng").rename("b.dng")
+    run(*WORDS, "night", "-o", "out", "--format", "tiff")
+    b.rename("night/b.dng")
+    code, _, _ = run(*WORDS, "night", "-o", "out", "--format", "tiff", "--bits", "32")
+    text = said(Path("out/index.html").read_text())
+    assert code == 0 and "a.tif" in text and "b.tif" in text and text.count("1/30 s") == 2
+    for name in "ab":
+        with Image.open(f"out/sheet/{name}.tif-picture.jpg") as copy:
+            assert copy.size == (80, 64) and np.ptp(np.asarray(copy)) > 50
+
+
+def test_a_stopped_batch_leaves_a_true_page(run, night, monkeypatch):
+    wrote = batch._write
+
+    def once(work, *rest):
+        if work.input.name == "b.dng":
+            raise KeyboardInterrupt
+        return wrote(work, *rest)
+
+    monkeypatch.setattr(batch, "_write", once)
+    monkeypatch.setattr("darkroom.cli.develop._leave_now", lambda: None)
+    run(*WORDS, "night", "-o", "out")
+    text = said(Path("out/index.html").read_text())
+    assert "a.png" in text and "b.png" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--format", "dng", "-o", "out/"), "--sheet: it shows pictures, a DNG is not one yet; leave it out"),
+        (("-o", "taken"), "taken/index.html: is no contact sheet; move it, or leave --sheet out"),
+    ],
+)
+def test_what_cannot_have_a_sheet_is_refused(run, photo, words, complaint):
+    Path("taken").mkdir()
+    Path("taken/index.html").write_text("<p>mine</p>")
+    code, out, err = run(*WORDS, "a.dng", *words)
+    assert (code, out, err) == (2, "", f"darkroom: {complaint}\n")
+    assert Path("taken/index.html").read_text() == "<p>mine</p>"
+
+
+def entries() -> list[Entry]:
+    """Three pictures of two cameras, one of an unkind name, and a failure."""
+    for name in ("one", "two", "x"):
+        Image.new("RGB", (60, 40), "red").save(f"{name}.jpg")
+    unkind = "<script>alert(1)</script>#?.jpg".replace("/", "_")
+    Image.new("RGB", (60, 40)).save(unkind)
+    return [
+        Entry("one.jpg", "one.jpg", "x.jpg", camera="A", ratio=5.0),
+        Entry("two.jpg", "two.jpg", "x.jpg", camera="B", ratio=90.0),
+        Entry(unkind, unkind, "gone.jpg", camera="A", ratio=20.0),
+        Entry("bad.dng", error="bad.dng: no <b>raw</b>; copy it again"),
+    ]
+
+
+def test_a_name_with_markup_is_text_and_both_pictures_show_without_script():
+    sheet.write(Path("index.html"), entries(), "night & day")
+    page = Path("index.html").read_text()
+    assert "<script>alert" not in page and "<b>raw" not in page and "night & day" in said(page)
+    assert "%3Cscript%3Ealert%281%29%3C_script%3E%23%3F.jpg" in page
+    assert page.count('alt="developed"') == 3 and ".js section{display:none" in page  # hidden by script alone
+
+
+def test_in_a_browser_the_slider_moves_and_what_is_missing_is_said():
+    sheet.write(Path("index.html"), entries(), "night")
+    script = (
+        "const r=document.querySelector('#p0 input');r.value=20;r.dispatchEvent(new Event('input'));"
+        "location.hash='#p2';"
+        "setTimeout(()=>{document.title=[r.parentElement.style.getPropertyValue('--at'),"
+        "document.querySelectorAll('.missing').length,document.querySelector('#p2 .missing').textContent,"
+        "document.querySelector('#p2 .after img').naturalWidth,typeof window.alerted].join('|')},1500)"
+    )
+    title = re.search(r"<title>(.*?)</title>", dom(Path("index.html"), script))[1]
+    assert title == "20%|1|gone.jpg is missing from the disk|60|undefined"
+
+
+def test_in_a_browser_keys_sorting_and_filters_work():
+    sheet.write(Path("index.html"), entries(), "night")
+    script = (
+        "const told=[],key=k=>document.body.dispatchEvent(new KeyboardEvent('keydown',{key:k,bubbles:true})),"
+        "set=(id,v)=>{const e=document.getElementById(id);e.type=='checkbox'?e.checked=v:e.value=v;"
+        "e.dispatchEvent(new Event('change'))},"
+        "order=()=>[...document.querySelectorAll('.card:not([hidden])')].map(c=>c.dataset.number).join('');"
+        "location.hash='#p0';key('ArrowRight');told.push(location.hash);key('ArrowLeft');key('ArrowLeft');"
+        "told.push(location.hash);key('Escape');told.push(location.hash);set('sort','ratio');told.push(order());"
+        "set('camera','A');told.push(order());set('camera','');set('failed',true);told.push(order());"
+        "document.title=told.join('|')"
+    )
+    title = re.search(r"<title>(.*?)</title>", dom(Path("index.html"), script))[1]
+    assert title == "#p1|#p3||1203|20|3"
