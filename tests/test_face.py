@@ -33,6 +33,7 @@ OF_FILES = {
     "format",
     "compression",
     "sheet",
+    "watch",
     "tiled",
     "on_conflict",
     "journal",

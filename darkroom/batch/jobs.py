@@ -311,6 +311,13 @@ def is_raw(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in RAW_SUFFIXES
 
 
+def folder(place: str | None) -> Path:
+    """Tell where pictures go, or the folders that mirror the photos', by what -o says of many."""
+    if place is None:
+        return Path()
+    return naming.folder(place) if naming.is_template(place) else Path(place)
+
+
 def _place(place: str | None, sources: list[Source]) -> tuple[Path, str | None]:
     """Split what -o says into a folder and, where it names one picture, that picture's name without suffix."""
     if place is None:

@@ -2,12 +2,10 @@
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,11 +13,8 @@ from darkroom.cli import FAILED, STOPPED, options, pipes, presets
 from darkroom.errors import ModelError, SettingsError, escaped
 
 if TYPE_CHECKING:
-    from darkroom.batch.batch import Result
     from darkroom.batch.jobs import Batch
-    from darkroom.batch.sheet import Sheet
     from darkroom.develop.finish import Bits
-    from darkroom.develop.pipeline import Settings
     from darkroom.frame import Frame
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng", "avif": ".avif", "jxl": ".jxl"}
@@ -125,6 +120,9 @@ def develop(
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Look in the folders below, too, and mirror them.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Develop what is in the folders and what arrives in them, until Ctrl-C.")
+    ] = False,
     sheet: Annotated[
         bool, typer.Option("--sheet", help="Keep a contact sheet, index.html, beside the pictures, as they come.")
     ] = False,
@@ -183,28 +181,36 @@ def develop(
     to_stdout = output == pipes.PIPE or (output is None and files == [pipes.PIPE])
     files, output = context.with_resource(pipes.piped(files, output, suffix, dry_run=dry_run, as_json=as_json))
     others: list[Path] = []
+    if watch and (burst or to_stdout):
+        raise SettingsError(
+            f"--watch: {'--burst' if burst else '-o -'} wants all photos at once; leave one of them out"
+        )
     if burst:
         files, others = _burst(files, recursive)
-    planned = jobs.plan(
-        files,
-        place=output,
-        suffix=suffix,
-        brackets=options.brackets(brackets),
-        conflict=on_conflict,
-        recursive=recursive,
-        older=_older(model, quality),
-    )
+    factors = options.brackets(brackets)
+
+    def plan() -> "Batch":
+        return jobs.plan(
+            files,
+            place=output,
+            suffix=suffix,
+            brackets=factors,
+            conflict=on_conflict or ("skip" if watch else None),
+            recursive=recursive,
+            older=_older(model, quality),
+        )
+
+    planned = None if watch and not dry_run else plan()
     if save_preset:
         presets.check_free(context, save_preset)
     if not as_json:
         for line in presets.described(context):
             print(line, file=sys.stderr)
-    if dry_run:
+    if dry_run and planned:
         _say_what_would_be(planned, as_json, presets.used(context))
         return
     from darkroom.batch import batch
-    from darkroom.batch import sheet as sheets
-    from darkroom.cli.show import Show
+    from darkroom.cli import running
     from darkroom.develop import pipeline
     from darkroom.develop.size import Size
 
@@ -224,41 +230,26 @@ def develop(
         from darkroom.batch import bursts
 
         prepare = bursts.joining(others, bursts.loading(device), settings, prepare)
-    page = _sheet(planned.folder, kind, to_stdout) if sheet else None
-    with (
-        Show(planned.pictures, amp, as_json, presets.used(context), to_stdout) as show,
-        _kept(journal, planned.folder, settings, show.result) as noted,
-        _stoppable() as stop,
-    ):
-
-        def heard(result: batch.Result) -> None:
-            noted(result)
-            if page:
-                page.heard(result)
-
-        try:
-            batch.run(
-                planned,
-                batch.Choice(model, quality, device),
-                settings,
-                encoding=encoding,
-                on_tile=show.tile,
-                on_done=heard,
-                stop=stop,
-                prepare=prepare,
-                compare=sheets.before if page else None,
-                keep=page.keep if page else None,
-            )
-        except ModelError as error:  # the network asked for cannot be had: no photo's fault
-            raise SettingsError(str(error)) from error
-        except KeyboardInterrupt:
-            show.end()
-            show.close()
-            _leave_now()
-        finally:
-            if page and page.entries:
-                show.log(f"contact sheet: {page.write()}")
-        show.end()
+    work = running.Run(
+        folder=planned.folder if planned else jobs.folder(output),
+        choice=batch.Choice(model, quality, device),
+        settings=settings,
+        encoding=encoding,
+        prepare=prepare,
+        amp=amp,
+        told=presets.used(context),
+        as_json=as_json,
+        to_stdout=to_stdout,
+        journal=journal,
+        sheet=sheet,
+    )
+    if planned is None:
+        well = work.watch(files, recursive, plan)
+        if save_preset:
+            print(f"preset {save_preset} saved in {presets.save(context, save_preset)}", file=sys.stderr)
+        raise typer.Exit(0 if well else FAILED)
+    with running.stoppable() as stop:
+        show = work.once(planned, stop)
     if save_preset:
         show.log(f"preset {save_preset} saved in {presets.save(context, save_preset)}")
     left = planned.pictures - show.done
@@ -283,38 +274,6 @@ def _older(model: str | None, quality: str) -> "Callable[[Path], frozenset[str]]
             raise SettingsError(str(error)) from error
 
     return older
-
-
-@contextmanager
-def _kept(
-    wanted: bool, folder: Path, settings: "Settings", heard: "Callable[[Result], None]"
-) -> "Iterator[Callable[[Result], None]]":
-    """Have results written down in the folder's journal, too, where that is wanted."""
-    if not wanted:
-        yield heard
-        return
-    from darkroom.batch.journal import Journal
-
-    book = Journal(folder, settings)
-
-    def kept(result: "Result") -> None:
-        heard(result)
-        book.note(result)
-
-    try:
-        yield kept
-    finally:
-        book.close()
-
-
-def _sheet(folder: Path, kind: str, to_stdout: bool) -> "Sheet":
-    """Open the contact sheet of the folder that pictures go to."""
-    from darkroom.batch.sheet import Sheet
-
-    if kind == "dng" or to_stdout:
-        what = "stdout has no folder for it" if to_stdout else "it shows pictures, a DNG is not one yet"
-        raise SettingsError(f"--sheet: {what}; leave it out")
-    return Sheet(folder)
 
 
 def _burst(files: list[str], recursive: bool) -> tuple[list[str], list[Path]]:
@@ -378,29 +337,3 @@ def _say_what_would_be(planned: "Batch", as_json: bool, settings: dict[str, dict
         print(f"darkroom: {escaped(error)}", file=sys.stderr)
     if errors:
         raise typer.Exit(FAILED)
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Take the first Ctrl-C as a wish to stop after the photo in work; the second interrupts."""
-    stopped = False
-
-    def wish(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        # Not print, which this may have interrupted in the middle of a line.
-        os.write(2, b"\nstopping after this photo; press Ctrl-C again to stop at once\n")
-
-    before = signal.signal(signal.SIGINT, wish)
-    try:
-        yield lambda: stopped
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN if stopped else before)  # it is ending already
-
-
-def _leave_now() -> NoReturn:
-    """End without waiting for the decoder, which may hang; pictures being written have been finished."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(STOPPED)

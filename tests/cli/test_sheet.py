@@ -87,7 +87,7 @@ def test_a_stopped_batch_leaves_a_true_page(run, night, monkeypatch):
         return wrote(work, *rest)
 
     monkeypatch.setattr(batch, "_write", once)
-    monkeypatch.setattr("darkroom.cli.develop._leave_now", lambda: None)
+    monkeypatch.setattr("darkroom.cli.running._leave_now", lambda: None)
     run(*WORDS, "night", "-o", "out")
     text = said(Path("out/index.html").read_text())
     assert "a.png" in text and "b.png" not in text
