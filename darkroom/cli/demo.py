@@ -9,8 +9,8 @@ import typer
 
 from darkroom.cli import options
 
-RATIO = 200
-"""How much too dark the scene is photographed."""
+RATIO, ORDINARY = 200, 8
+"""How much too dark the scene is photographed: in extreme darkness, and as most photos of a night are."""
 GAINS = (2.1, 1.0, 1.7)
 """The camera's white balance: red, green, blue."""
 GAIN = 1.0
@@ -26,7 +26,13 @@ def demo(
             "-o", "--output", metavar="FOLDER", help="Where to put the files; an earlier demo's are replaced."
         ),
     ] = Path("darkroom-demo"),
-    amp: options.Amp = str(RATIO),
+    ordinary: Annotated[
+        bool, typer.Option("--ordinary", help="8 times too dark instead, as most photos of a night are.")
+    ] = False,
+    amp: Annotated[
+        str | None,
+        typer.Option(metavar="AMP", help="Ratio to amplify by. [default: what the photo was darkened by]"),
+    ] = None,
     model: options.ModelName = None,
     device: options.Device = "auto",
 ) -> None:
@@ -36,7 +42,7 @@ def demo(
 
     \b
     Example:
-      darkroom demo
+      darkroom demo --ordinary
     """
     from darkroom.decode import child
 
@@ -48,11 +54,12 @@ def demo(
     from darkroom.develop import model as models
     from darkroom.write import image
 
-    settings = pipeline.Settings(amp=amplifier.parse(amp))
-    photo, picture, both = (output / name for name in ("demo.dng", "demo.png", "demo-before-after.png"))
+    ratio, name = (ORDINARY, "ordinary") if ordinary else (RATIO, "demo")
+    settings = pipeline.Settings(amp=amplifier.parse(amp or str(ratio)))
+    photo, picture, both = (output / f"{name}{end}" for end in (".dng", ".png", "-before-after.png"))
     (network,) = options.networks([model or models.default("bayer")], device).values()
     image.make_folder(output)
-    _photograph(photo)
+    _photograph(photo, ratio)
     frame = raw.read(photo)
     for note in network.notes:
         print(note, file=sys.stderr)
@@ -64,7 +71,7 @@ def demo(
     image.write(beside, both, exif=b"", overwrite=True)
     by = f"by {network.contract.name} on {network.device} {network.precision} in {after.seconds.network:.1f} s"
     for path, what in (
-        (photo, f"the raw photo, {RATIO} times too dark"),
+        (photo, f"the raw photo, {ratio} times too dark"),
         (picture, f"developed at x{after.ratio:.3g} {by}"),
         (both, "before | after: plainly amplified | developed"),
     ):
@@ -72,8 +79,8 @@ def demo(
         print(path, flush=True)
 
 
-def _photograph(path: Path) -> None:
-    """Write the scene as the raw file a camera would, had it exposed 200 times too short."""
+def _photograph(path: Path, ratio: float) -> None:
+    """Write the scene as the raw file a camera would, had it exposed so many times too short."""
     import numpy as np
 
     from darkroom.cli import scene
@@ -85,7 +92,7 @@ def _photograph(path: Path) -> None:
     camera = noise.camera("sonya7s2")
     sensor = noise.central(camera, GAIN, shape=0.0)
     seen = np.clip(scene.draw() @ CAMERA_FROM_SRGB.T, 0, None) / np.array(GAINS, np.float32)
-    recorded = noise.record(cfa.sample(seen, "bayer") / RATIO, sensor, np.random.default_rng(0))
+    recorded = noise.record(cfa.sample(seen, "bayer") / ratio, sensor, np.random.default_rng(0))
     mosaic = np.clip(recorded + camera.black, 0, 65535).astype(np.uint16)
     dng.write(
         path,

@@ -107,6 +107,15 @@ def test_the_demo_makes_a_dark_raw_and_a_before_and_after(run, here):
         assert run("demo", *wrong, "-o", "other")[0] == 2 and not Path("other").exists()
 
 
+def test_the_ordinary_demo_is_as_dark_as_most_photos_of_a_night_and_auto_finds_that(run, here):
+    code, out, err = run("demo", "--ordinary", "--model", "n.onnx")
+    assert code == 0 and "the raw photo, 8 times too dark" in err and "developed at x8 " in err
+    raw_file, _, both = map(Path, out.split())
+    assert raw_file.name == "ordinary.dng" and both.name == "ordinary-before-after.png"
+    told = json.loads(run("info", str(raw_file), "--json")[1])
+    assert 4 < told["ratio"] < 20
+
+
 def test_train_without_torch_says_what_to_install(here, monkeypatch):
     (here / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(here), os.environ["PYTHONPATH"])))
