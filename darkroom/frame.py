@@ -54,6 +54,16 @@ class Window:
     width: int
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where what a frame says of its sensor was found, in words."""
+
+    black: str = ""
+    white: str = ""
+    white_balance: str = ""
+    colours: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """A raw exposure as the sensor recorded it, at the canonical CFA phase."""
@@ -84,3 +94,4 @@ class Frame:
     """(n, 2) rows and columns of sites that the file itself calls bad."""
     notes: tuple[str, ...] = ()
     """What the reader had to assume, one line each, worth telling the user."""
+    sources: Sources = Sources()

@@ -1,17 +1,18 @@
-"""`darkroom check`: networks and real raw files -> how much noise goes, and whether detail goes with it."""
+"""`darkroom check`: networks and real raw files -> how much noise goes, and whether detail goes with it; or raw files
+alone -> what was read of each, and how the picture agrees with the camera's own.
+"""
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from darkroom.cli import FAILED, grids, options, terminable
-from darkroom.errors import DarkroomError, SettingsError, told
+from darkroom.errors import DarkroomError, SettingsError, escaped, told
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from darkroom.develop.amplifier import Amp
     from darkroom.develop.model import Model
     from darkroom.evaluate.report import Grid
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
 def check(
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="MODEL...", help="Networks: shipped names or .onnx files.", show_default=False),
-    ],
+    ] = None,
     still: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,6 +35,14 @@ def check(
         list[str] | None,
         typer.Option(metavar="RAW", help="Well-exposed photos: files, a folder or a pattern.", show_default=False),
     ] = None,
+    raws: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RAW", help="Any raws, to see how they are read: files, folders, patterns; no MODEL."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FOLDER", help="New folder for the table and the page of --raws."),
+    ] = None,
     amp: Annotated[str, typer.Option(metavar="AMP", help="Ratio for --still, as `develop` takes it.")] = "auto",
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Look in the folders below, too.")] = False,
     device: options.Device = "auto",
@@ -44,10 +53,24 @@ def check(
     plainly demosaiced. Well-exposed photos are developed at ratio 1 and compared with LibRaw's rendering: a network
     must not smear them.
 
+    With --raws, how files of your camera are read: levels, colours and where they come from, noise, hot sites, seconds
+    and memory, and how each picture agrees with the camera's own preview; worst first. Nothing is sent anywhere.
+
     \b
     Example:
       darkroom check fast-bayer --still 'night/*.dng' --ordinary photos/
+      darkroom check --raws photos/ -o report/
     """
+    if raws:
+        if models or still or ordinary:
+            raise SettingsError("--raws: needs no network, and looks at each file alone; leave the others out")
+        terminable()
+        _raws(raws, output, recursive, device)
+        return
+    if output:
+        raise SettingsError("-o: is for the report of --raws; leave it out")
+    if not models:
+        raise SettingsError("nothing to check; name a network, or give --raws FOLDER")
     if not still and not ordinary:
         raise SettingsError(
             "nothing to check on; give --still RAW, frames of one scene, or --ordinary RAW, good photos"
@@ -65,6 +88,28 @@ def check(
         grids.show([_ordinary(loaded, _sound(photos, failed))], (), to_stderr=False)
     for error in failed:
         print(f"darkroom: {error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _raws(names: list[str], output: Path | None, recursive: bool, device: str) -> None:
+    """Check raw files one by one, and lay the report out."""
+    from darkroom.evaluate import rawfiles
+
+    files = _files(names, recursive)
+    folder = options.new_folder(output) if output else None
+    checks = (rawfiles.check(file, device) for file in files)
+    checked = rawfiles.worst_first(list(grids.watched(checks, "raw files", len(files))))
+    grids.show([rawfiles.grid(checked)], (), to_stderr=False)
+    for shown in checked:
+        if shown.row.found and not shown.failed:
+            print(escaped(f"{shown.row.file}: {shown.row.found}"))
+    if folder:
+        for written in rawfiles.write(folder, checked):
+            print(written)
+    failed = [shown.row.found for shown in checked if shown.failed]
+    for error in failed:
+        print(f"darkroom: {escaped(error)}", file=sys.stderr)
     if failed:
         raise typer.Exit(FAILED)
 

@@ -277,7 +277,7 @@ def evaluate(
             unused |= {"crop": crop, "cross": cross, "colour": colour}
             _unused("--sheet", "shows crops and measures nothing", unused | {"domain": domain == "raw"})
             at, by = scoring.numbers("--ratios", ratios), scoring.words(cameras)
-            where = _new_folder(crops)
+            where = options.new_folder(crops)
             print(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
             return
         measures = Measures(scoring.words(metrics), lpips_weights=lpips_weights, align=align)
@@ -311,8 +311,8 @@ def evaluate(
     weights: dict[str, float] = {}
     if ab and simulate is None and pairs is None:
         raise SettingsError("--ab: shows new pictures; give --simulate or --pairs")
-    pairs_folder, asked = (_new_folder(ab), preference.Pairs()) if ab else (None, None)
-    folder = _new_folder(output) if output else None
+    pairs_folder, asked = (options.new_folder(ab), preference.Pairs()) if ab else (None, None)
+    folder = options.new_folder(output) if output else None
     with TemporaryDirectory(prefix="darkroom-crops-") as place:
         middles = sheet.Crops(Path(place))
         for run in runs:
@@ -429,16 +429,3 @@ def _alone(option: str, given: object, others: Mapping[str, object]) -> None:
     found = next((name for name, value in others.items() if value), None)
     if found and not given:
         raise SettingsError(f"--{found}: is for {option} only; leave it out, or give {option}")
-
-
-def _new_folder(path: Path) -> Path:
-    """Make the folder for pictures; what is in use already is refused."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise SettingsError(f"{path}: already exists and is not empty; name a new folder")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"{path}: cannot be made ({(error.strerror or '').lower()}); choose another folder"
-        ) from error
-    return path

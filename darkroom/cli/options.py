@@ -158,3 +158,16 @@ def networks(names: list[str], device: str) -> "dict[str, Model]":
     except ModelError as error:  # wrong usage: no photo's fault
         raise SettingsError(str(error)) from error
     return dict(zip(called, loaded, strict=True))
+
+
+def new_folder(path: Path) -> Path:
+    """Make the folder for pictures; what is in use already is refused."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise SettingsError(f"{path}: already exists and is not empty; name a new folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be made ({(error.strerror or '').lower()}); choose another folder"
+        ) from error
+    return path

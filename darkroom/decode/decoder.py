@@ -11,6 +11,7 @@ believed before it is checked.
 import contextlib
 import io
 import json
+import math
 import os
 import subprocess
 import threading
@@ -40,6 +41,8 @@ _LONGEST_HEADER = 1 << 16
 """bytes; real headers have about 2,000."""
 _MOST_SITES = 1 << 30
 """LibRaw itself refuses more than 2 GB of samples."""
+_LONGEST_PREVIEW = 1 << 28
+"""bytes; a JPEG of 61 MP has some 3e7."""
 _PROBE = 16
 """sites: side of the corner of the colour filter array that the process tells."""
 
@@ -145,6 +148,31 @@ def render(
     return _ask(path, canvas, patience, receive)
 
 
+def preview(path: Path, *, patience: float = PATIENCE) -> bytes | NDArray[np.uint8] | Refusal:
+    """Take the picture that the camera put into the file, not turned: a JPEG, or (H, W, 3) sRGB; or why there is none.
+
+    patience: as `decode` has it. Raises RawError where the process dies, hangs or talks nonsense.
+    """
+
+    def receive(process: subprocess.Popen[bytes]) -> bytes | NDArray[np.uint8] | Refusal:
+        header = _header(process)
+        if "refused" in header:
+            return _refusal(header)
+        try:
+            length, shape = int(header["bytes"]), (int(header["height"]), int(header["width"]), 3)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise EOFError("an answer without sense") from error
+        if not 0 < length <= _LONGEST_PREVIEW or (any(shape[:2]) and length != math.prod(shape)):
+            raise EOFError(f"a preview of {length} bytes")
+        assert process.stdout
+        held = process.stdout.read(length)
+        if len(held) < length:
+            raise EOFError
+        return np.frombuffer(held, np.uint8).reshape(shape) if shape[0] else held
+
+    return _heard(path, patience, receive, preview=True)
+
+
 def _ask(
     path: Path,
     canvas: Canvas,
@@ -152,7 +180,26 @@ def _ask(
     receive: Callable[[subprocess.Popen[bytes], Facts, NDArray[np.uint16]], Answer],
 ) -> Answer | Refusal:
     """Have the process open a file, and `receive` what it then sends."""
-    request = {"path": os.fspath(path.absolute()), "seconds": int(patience) + 10}
+
+    def heard(process: subprocess.Popen[bytes]) -> Answer | Refusal:
+        told = _told(process)
+        if isinstance(told, Refusal):
+            return told
+        try:
+            mosaic = canvas(told)
+        except RawError:
+            _say(process, "skip")
+            raise
+        return receive(process, told, mosaic)
+
+    return _heard(path, patience, heard)
+
+
+def _heard(
+    path: Path, patience: float, listen: Callable[[subprocess.Popen[bytes]], Answer], *, preview: bool = False
+) -> Answer:
+    """Have the process open a file, and `listen` to all it says of it, or until that raises RawError."""
+    request: Header = {"path": os.fspath(path.absolute()), "seconds": int(patience) + 10}
     with child.lock:
         process = child.running()
         expired = threading.Event()
@@ -166,20 +213,13 @@ def _ask(
         watch.start()
         in_step = False  # until then, the pipe may hold half an answer
         try:
-            _say(process, json.dumps(request))
-            told = _told(process)
-            if isinstance(told, Refusal):
-                in_step = True
-                return told
-            try:
-                mosaic = canvas(told)
-            except RawError:
-                _say(process, "skip")
-                in_step = True
-                raise
-            answer = receive(process, told, mosaic)
+            _say(process, json.dumps(request | {"preview": True} if preview else request))
+            answer = listen(process)
             in_step = True
             return answer
+        except RawError:
+            in_step = True
+            raise
         except (EOFError, OSError) as error:
             fault = _fault(process, patience, expired, nonsense=isinstance(error, EOFError) and bool(error.args))
             raise RawError(f"{path}: {fault}; copy it again from the card") from error

@@ -4,6 +4,9 @@ stdin, a JSON line a file: {"path", "seconds"} -> stdout, a JSON line: {"refused
 then stdin, a line: "send", "skip", or a JSON object, how to render -> but for "skip", (height, width) native uint16 DN,
 row by row; and for the object a JSON line: {"refused", "detail"}, or {"height", "width"} and (height, width, 3) uint16.
 
+With "preview" in the request, instead of all that, the picture that the camera put into the file: a JSON line,
+{"refused", "detail"} or {"bytes", "height", "width"}, then the bytes: a JPEG, or (height, width, 3) uint8.
+
 LibRaw runs C++ on bytes nobody vouches for, so it runs here, where a crash or a hang costs one file. `child` starts
 this module as a program of its own: it imports nothing of ours, so that starting it costs numpy and rawpy and no more.
 """
@@ -44,7 +47,11 @@ def serve() -> None:
     while line := requests.readline():
         request = json.loads(line)
         _alarm(request["seconds"])
-        _answer(request["path"], requests, answers, chatter)
+        if "preview" in request:
+            _send_preview(request["path"], answers)
+            _read_away(chatter)
+        else:
+            _answer(request["path"], requests, answers, chatter)
         _alarm(0)
 
 
@@ -79,9 +86,7 @@ def _alarm(seconds: int) -> None:
 def _answer(path: str, requests: BinaryIO, answers: BinaryIO, chatter: BinaryIO) -> None:
     """Decode one file and send what came of it; a later fault ends the process, its pipe being out of step."""
     try:
-        import rawpy
-
-        raw = rawpy.imread(path if _is_unicode(path) else open(path, "rb"))
+        raw = _opened(path)
         facts, mosaic = _unpacked(raw)
     except Exception as error:  # whatever rawpy makes of a bad file: the parent puts it into words
         facts = {"refused": type(error).__name__, "detail": str(error)[:200]}
@@ -91,6 +96,12 @@ def _answer(path: str, requests: BinaryIO, answers: BinaryIO, chatter: BinaryIO)
         _send_rows(answers, mosaic)
     if wanted.startswith(b"{"):
         _send_rendering(answers, raw, json.loads(wanted))
+
+
+def _opened(path: str) -> "rawpy.RawPy":
+    import rawpy
+
+    return rawpy.imread(path if _is_unicode(path) else open(path, "rb"))
 
 
 def _is_unicode(path: str) -> bool:
@@ -176,6 +187,22 @@ def _send_rendering(answers: BinaryIO, raw: "rawpy.RawPy", wanted: dict[str, Any
         return
     _send(answers, {"height": picture.shape[0], "width": picture.shape[1]})
     _send_rows(answers, picture)
+
+
+def _send_preview(path: str, answers: BinaryIO) -> None:
+    """Send the largest picture that the file holds beside its mosaic."""
+    try:
+        found = _opened(path).extract_thumb()
+        if isinstance(found.data, bytes):
+            held, size = found.data, (0, 0)
+        else:
+            held, size = found.data.tobytes(), found.data.shape[:2]
+    except Exception as error:  # as above
+        _send(answers, {"refused": type(error).__name__, "detail": str(error)[:200]})
+        return
+    _send(answers, {"bytes": len(held), "height": size[0], "width": size[1]})
+    answers.write(held)
+    answers.flush()
 
 
 def _read_away(chatter: BinaryIO) -> str:

@@ -20,7 +20,7 @@ from darkroom.decode import decoder, intact, tags
 from darkroom.decode.decoder import Facts, Refusal, Rendering
 from darkroom.decode.tags import Tags
 from darkroom.errors import DarkroomError, RawError
-from darkroom.frame import CELL, CFA, CFAS, SRGB_TO_XYZ, Exposure, Frame, Window
+from darkroom.frame import CELL, CFA, CFAS, SRGB_TO_XYZ, Exposure, Frame, Sources, Window
 
 Kind = Literal["camera", "srgb"]
 Curve = Literal["srgb", "bt709"]
@@ -279,18 +279,37 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
         bits=int(facts.white).bit_length(),
         defects=_defects(facts, told, phase, mosaic),
         notes=tuple(notes),
+        sources=Sources(
+            black="file's tags" if _has_black(facts, told) else "LibRaw",
+            white="brightest site" if white < facts.white else "LibRaw",
+            white_balance=_balanced(facts, white_balance),
+            colours=_calibrated(facts, matrix),
+        ),
     )
 
 
+def _balanced(facts: Facts, white_balance: NDArray[np.float32] | None) -> str:
+    return "unknown" if white_balance is None else "daylight" if _gains(facts.camera_gains) is None else "camera"
+
+
+def _calibrated(facts: Facts, matrix: NDArray[np.float32] | None) -> str:
+    return "unknown" if matrix is None else "file" if _has_matrix(facts) else "LibRaw's table"
+
+
+def _has_black(facts: Facts, told: Tags) -> bool:
+    """Tell whether the file's own black level holds: where LibRaw agrees to 1 DN."""
+    return told.black is not None and abs(told.black.min() - facts.black.min()) <= 1
+
+
 def _black(facts: Facts, told: Tags, phase: tuple[int, int], cell: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the black level of each site of the cell: the file's own where LibRaw agrees to 1 DN, else LibRaw's."""
+    """Return the black level of each site of the cell: the file's own where that holds, else LibRaw's."""
     side = len(cell)
     grid = np.arange(side)
     # Where the canonical cell begins, in the picture's own rows and columns, is minus the phase.
     colours = facts.colours[np.ix_((grid - phase[0]) % side, (grid - phase[1]) % side)]
     libraw = facts.black[colours]
     pattern = told.black
-    if pattern is None or abs(pattern.min() - facts.black.min()) > 1:
+    if pattern is None or not _has_black(facts, told):
         return libraw
     starts = told.black_starts or (facts.top, facts.left)
     reach = [math.lcm(side, length) for length in pattern.shape]
@@ -322,7 +341,7 @@ def _gains(gains: NDArray[np.float32]) -> NDArray[np.float32] | None:
 def _camera_to_srgb(facts: Facts) -> NDArray[np.float32] | None:
     """Choose the matrix as LibRaw does: the file's own, else that of its table for the camera; None without either."""
     own, table = facts.camera_to_srgb[:, :3].astype(np.float64), facts.xyz_to_camera[:3].astype(np.float64)
-    if np.isfinite(own).all() and own[0, 0] > 0.125 and (own.sum(1) > 0.1).all():  # LibRaw's own test of the field
+    if _has_matrix(facts):
         return (own / own.sum(1, keepdims=True)).astype(np.float32)
     srgb_to_camera = table @ SRGB_TO_XYZ
     sums = srgb_to_camera.sum(1, keepdims=True)
@@ -332,6 +351,12 @@ def _camera_to_srgb(facts: Facts) -> NDArray[np.float32] | None:
     if np.linalg.cond(normal) > 1e4:
         return None
     return np.linalg.inv(normal).astype(np.float32)
+
+
+def _has_matrix(facts: Facts) -> bool:
+    """Tell whether the file has a matrix of its own, by LibRaw's test of the field."""
+    own = facts.camera_to_srgb[:, :3].astype(np.float64)
+    return bool(np.isfinite(own).all() and own[0, 0] > 0.125 and (own.sum(1) > 0.1).all())
 
 
 def _known(number: float) -> float:
