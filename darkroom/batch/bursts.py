@@ -1,9 +1,9 @@
 """A burst's other files, read one by one and merged into the first frame.
 
-paths of one burst  ->  what `batch.run` does to the first one's frame before it is developed
+paths  ->  those of each burst  ->  what `batch.run` does to the first one's frame before it is developed
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,8 +18,43 @@ from darkroom.develop.model import Model
 from darkroom.develop.pipeline import Settings
 from darkroom.errors import RawError, SettingsError
 from darkroom.frame import Frame
+from darkroom.write import exif
 
 Prepare = Callable[[Frame, Path], Frame]
+
+APART = 3.0
+"""Seconds from the end of one exposure to the start of the next of the same burst: EXIF tells whole ones, and a camera
+may work on a long exposure before it takes the next."""
+
+
+def grouped(paths: Sequence[Path]) -> dict[Path, tuple[Path, ...]]:
+    """Tell which files are one burst: the first of each, and the others; a file that is alone has none.
+
+    Frames of one camera and exposure, each begun within `APART` of the end of the one before, by EXIF; a file that does
+    not tell when it was taken is alone.
+    """
+    bursts: list[list[Path]] = []
+    open_bursts: dict[tuple[Path, tuple[bytes, ...]], tuple[list[Path], exif.Shot]] = {}
+    shots = {path: exif.shot(path) for path in paths}
+    bursts += [[path] for path, shot in shots.items() if shot is None]
+    known = [(shot, path) for path, shot in shots.items() if shot is not None]
+    for shot, path in sorted(known, key=lambda each: (each[0].taken, each[1])):
+        key = (path.parent, shot.alike)
+        burst_so_far, last = open_bursts.get(key, ([], shot))
+        if not burst_so_far or (shot.taken - last.taken).total_seconds() > last.seconds + APART:
+            burst_so_far = []
+            bursts.append(burst_so_far)
+        burst_so_far.append(path)
+        open_bursts[key] = (burst_so_far, shot)
+    return {first: tuple(others) for first, *others in bursts}
+
+
+def joining_each(
+    bursts: Mapping[Path, Sequence[Path]], load: Callable[[str], Model], settings: Settings, prepare: Prepare
+) -> Prepare:
+    """Make what merges the others of its burst into a frame, by its path; a frame that is alone is only prepared."""
+    joined = {first: joining(others, load, settings, prepare) for first, others in bursts.items() if others}
+    return lambda frame, path: joined.get(path, prepare)(frame, path)
 
 
 def joining(others: Sequence[Path], load: Callable[[str], Model], settings: Settings, prepare: Prepare) -> Prepare:

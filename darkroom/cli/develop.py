@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -101,7 +102,12 @@ def develop(
         typer.Option(metavar="FILE", help="A camera's profile by `calibrate -o`, instead of lens-cap frames."),
     ] = None,
     burst: Annotated[
-        bool, typer.Option("--burst", help="The files are one scene, shot in a row by hand or not: one picture of all.")
+        bool,
+        typer.Option(
+            "--burst",
+            help="The files are one scene, shot in a row by hand or not: one picture of all. --burst auto FOLDER finds "
+            "the bursts in it by the time of capture.",
+        ),
     ] = False,
     brackets: Annotated[
         str | None,
@@ -180,13 +186,13 @@ def develop(
         options.network_file(named)
     to_stdout = output == pipes.PIPE or (output is None and files == [pipes.PIPE])
     files, output = context.with_resource(pipes.piped(files, output, suffix, dry_run=dry_run, as_json=as_json))
-    others: list[Path] = []
+    merged: dict[Path, tuple[Path, ...]] = {}
     if watch and (burst or to_stdout):
         raise SettingsError(
             f"--watch: {'--burst' if burst else '-o -'} wants all photos at once; leave one of them out"
         )
     if burst:
-        files, others = _burst(files, recursive)
+        files, merged = _bursts(files, recursive)
     factors = options.brackets(brackets)
 
     def plan() -> "Batch":
@@ -200,7 +206,7 @@ def develop(
             older=_older(model, quality),
         )
 
-    planned = None if watch and not dry_run else plan()
+    planned = None if watch and not dry_run else _without(plan(), merged)
     if save_preset:
         presets.check_free(context, save_preset)
     if not as_json:
@@ -226,10 +232,10 @@ def develop(
         bits=depth,
         memory=size - held,
     )
-    if others:
+    if merged:
         from darkroom.batch import bursts
 
-        prepare = bursts.joining(others, bursts.loading(device), settings, prepare)
+        prepare = bursts.joining_each(merged, bursts.loading(device), settings, prepare)
     work = running.Run(
         folder=planned.folder if planned else jobs.folder(output),
         choice=batch.Choice(model, quality, device),
@@ -276,14 +282,31 @@ def _older(model: str | None, quality: str) -> "Callable[[Path], frozenset[str]]
     return older
 
 
-def _burst(files: list[str], recursive: bool) -> tuple[list[str], list[Path]]:
-    """Tell the first frame of a burst, which the others are merged into, from these."""
+def _bursts(files: list[str], recursive: bool) -> tuple[list[str], dict[Path, tuple[Path, ...]]]:
+    """Tell what to develop, and of each burst in it the first frame and the others, which are merged into that one."""
     from darkroom.batch import jobs
 
+    if "auto" in files and not os.path.lexists("auto"):
+        from darkroom.batch import bursts
+
+        files = [name for name in files if name != "auto"]
+        if not files:
+            raise SettingsError("--burst auto: no photos to look for bursts in; name a folder, too")
+        return files, bursts.grouped([source.path for source in jobs.found(files, recursive)])
     first, *others = [source.path for source in jobs.found(files, recursive)]
     if not others:
         raise SettingsError(f"--burst: {first} is alone; name the other frames of its burst, too")
-    return [str(first)], others
+    return [str(first)], {first: tuple(others)}
+
+
+def _without(planned: "Batch", merged: dict[Path, tuple[Path, ...]]) -> "Batch":
+    """Leave out what is merged into another picture."""
+    gone = {other for others in merged.values() for other in others}
+    return replace(
+        planned,
+        jobs=tuple(job for job in planned.jobs if job.input not in gone),
+        settled=tuple(done for done in planned.settled if done.input not in gone),
+    )
 
 
 def _darkness(dark: list[str] | None, camera_file: Path | None) -> "tuple[Callable[[Frame, Path], Frame], int]":

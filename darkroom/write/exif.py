@@ -14,6 +14,7 @@ unsigned, fractions reduced; piexif has had no release since 2019.
 import struct
 from collections.abc import Container, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from math import isfinite
@@ -85,6 +86,30 @@ def taken(path: Path) -> datetime | None:
         told = exif.get(_TAKEN) or image.get(_TAKEN) or image.get(_CHANGED)
         return datetime.strptime(told.value.rstrip(b"\0 ").decode("ascii"), "%Y:%m:%d %H:%M:%S") if told else None
     return None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """When a photo was taken, and by what: frames of one burst agree in `alike`."""
+
+    taken: datetime
+    seconds: float
+    """Exposure time, 0 where it is not told."""
+    alike: tuple[bytes, ...]
+    """Make, model, and exposure, as they stand in the file."""
+
+
+def shot(path: Path) -> Shot | None:
+    """Read when and how a photo was taken, without decoding it; None where its file does not say when."""
+    when = taken(path)
+    if when is None:
+        return None
+    with path.open("rb") as file:
+        image, exif, _ = _read(file)
+    told = image | exif  # TIFF/EP files hold the exposure in IFD0
+    tags = (_MAKE, _MODEL, _EXPOSURE_TIME, _F_NUMBER, _ISO)
+    alike = tuple(told[tag].value if tag in told else b"" for tag in tags)
+    return Shot(when, (tiff.numbers(told, _EXPOSURE_TIME) or [0.0])[0], alike)
 
 
 def directories(
