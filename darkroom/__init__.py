@@ -75,6 +75,7 @@ def develop(
     contrast: float = ...,
     highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
+    sharpen: float = ...,
     hot_sites: Literal["auto", "off"] = ...,
     colour_space: ColourSpace = ...,
     long_edge: int | None = ...,
@@ -100,6 +101,7 @@ def develop(
     contrast: float = ...,
     highlights: Literal["clip", "roll"] | None = ...,
     denoise: float = ...,
+    sharpen: float = ...,
     hot_sites: Literal["auto", "off"] = ...,
     colour_space: ColourSpace = ...,
     long_edge: int | None = ...,
@@ -124,6 +126,7 @@ def develop(
     contrast: float = 0.0,
     highlights: Literal["clip", "roll"] | None = None,
     denoise: float = 1.0,
+    sharpen: float = 0.0,
     hot_sites: Literal["auto", "off"] = "auto",
     colour_space: ColourSpace = "srgb",
     long_edge: int | None = None,
@@ -138,7 +141,7 @@ def develop(
     ratio, "iso:N" or "exposure:Ns". model: what `load` returned, a shipped network's name or an .onnx file; without one
     the shipped network of this `quality`, "fast" or "fine", for the photo's CFA. device: where it runs, unless it was
     loaded already. white_balance: "camera", "daylight", "auto" or the gains of red, green and blue. exposure: EV. tone,
-    contrast: 0 to 1. highlights: "clip" or "roll"; None rolls them off for amp "auto". colour_space: "srgb",
+    contrast, sharpen: 0 to 1. highlights: "clip" or "roll"; None rolls them off for amp "auto". colour_space: "srgb",
     "display-p3", "rec2020", "prophoto", or "camera" for what a linear DNG holds: linear camera RGB, not white-balanced,
     not turned. long_edge: pixels. memory: bytes that the whole process may use. brackets: factors on the ratio; the
     pictures then come back as a list, one a factor and in their order, from one decode. Raises
@@ -162,6 +165,7 @@ def develop(
             bracket=bracket,
             white_balance=white_balance,
             denoise=denoise,
+            sharpen=sharpen,
             hot_sites=hot_sites,
             colour_space=colour_space,
             size=Size(long_edge, megapixels),

@@ -54,6 +54,7 @@ WISHES = {
     "white_balance": ((2, 1, 1.5), (2, 1, 1.5)),
     "denoise": (0.5, 0.5),
     "hot_sites": ("off", "off"),
+    "sharpen": (0.5, 0.5),
     "bits": (8, 8),
     "memory": (900_000_000, 900_000_000),
     "colour_space": ("rec2020", "rec2020"),

@@ -83,6 +83,9 @@ def develop(
         Literal["clip", "roll"] | None,
         typer.Option(help="Cut lights at white, or roll them off softly. [default: roll for auto, else clip]"),
     ] = None,
+    sharpen: Annotated[
+        float, typer.Option(metavar="0..1", min=0, max=1, help="Sharpen what stands above the noise that was there.")
+    ] = 0.0,
     denoise: Annotated[
         float, typer.Option(metavar="0..1", min=0, max=1, help="Blend from plain demosaicing, 0, to the network, 1.")
     ] = 1.0,
@@ -169,7 +172,7 @@ def develop(
             "tone": tone,
             "contrast": contrast,
         }
-        finishing |= {"highlights": highlights, "long-edge": long_edge, "megapixels": megapixels}
+        finishing |= {"highlights": highlights, "sharpen": sharpen, "long-edge": long_edge, "megapixels": megapixels}
         _refuse_finishing(finishing | {"colour-space": "" if colour_space == "srgb" else colour_space})
     if kind == "jxl" and colour_space != "srgb":
         raise SettingsError(
@@ -225,6 +228,7 @@ def develop(
         amp=parsed,
         white_balance=balance,
         denoise=denoise,
+        sharpen=sharpen,
         hot_sites=hot_sites,
         look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
         colour_space="camera" if kind == "dng" else colour_space,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from darkroom import colour
 from darkroom.colour import Space
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, tiles
+from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, sharpen, tiles
 from darkroom.develop import size as size_
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
@@ -65,6 +65,8 @@ class Settings:
     colour_space: ColourSpace = "srgb"
     """The picture's, under the sRGB curve. camera: linear camera RGB as a sensor would have recorded it, not
     white-balanced, of 16 bits, not turned."""
+    sharpen: float = 0.0
+    """0..1: capture sharpening of what stands above the noise that was removed; see sharpen.py."""
     size: Size = field(default_factory=Size)
     """How large a picture is wanted; none is enlarged."""
     bits: Bits = 8
@@ -80,11 +82,15 @@ class Settings:
             raise SettingsError(f"long edge {self.size.long_edge}: is no length; give pixels, such as 2048")
         if self.size.megapixels is not None and not self.size.megapixels > 0:
             raise SettingsError(f"megapixels {self.size.megapixels}: is no size; give one above 0")
-        if self.colour_space == "camera" and (self.bits != 16 or self.look != Look() or self.size != Size()):
-            wrong = f"{self.bits} bits" if self.bits != 16 else "exposure, stretch, tone, contrast, highlights or size"
+        finished = self.look != Look() or self.size != Size() or self.sharpen > 0
+        if self.colour_space == "camera" and (self.bits != 16 or finished):
+            every = "exposure, stretch, tone, contrast, highlights, sharpening or size"
+            wrong = f"{self.bits} bits" if self.bits != 16 else every
             raise SettingsError(f"colour space camera: takes no {wrong}; it has 16 bits, to be finished elsewhere")
         if not 0 <= self.denoise <= 1:
             raise SettingsError(f"denoise {self.denoise}: is not within 0, plainly developed, to 1, the network's")
+        if not 0 <= self.sharpen <= 1:
+            raise SettingsError(f"sharpen {self.sharpen}: is not within 0, not at all, to 1")
         if not 0 < self.bracket < np.inf:
             raise SettingsError(f"bracket {self.bracket}: is no factor on the ratio; give one above 0")
         if isinstance(self.white_balance, str):
@@ -183,9 +189,12 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
             window=frame.visible,
             orientation=frame.orientation,
             look=look,
-            bits=settings.bits,
+            bits=16 if settings.sharpen and settings.bits == 8 else settings.bits,
             headroom=headroom,
         )
+        if settings.sharpen:
+            had = partial(_noise, grain.measure(frame), frame, ratio * 2**look.exposure)
+            picture = sharpen.sharpened(picture, settings.sharpen, had, bits=settings.bits)
         picture = size_.reduced(picture, settings.size)
     finished = time.perf_counter()
     notes += frame.notes + amplifier.notes(frame, settings.amp, ratio / settings.bracket, contract.max_ratio)
@@ -231,6 +240,12 @@ def mended(frame: Frame) -> Frame:
     clean, count = hotsites.mended(frame, grain.measure(frame))
     sites = "hot or dead site" if count == 1 else "hot or dead sites"
     return replace(clean, notes=(*frame.notes, f"{count} {sites} filled in")) if count else frame
+
+
+def _noise(noise: grain.Noise, frame: Frame, ratio: float, light: Array) -> Array:
+    """Tell the sd of the frame's noise where the picture has this light, in that light."""
+    scale = (frame.white - float(frame.black.mean())) / ratio  # DN
+    return noise.at(light * np.float32(scale)) / np.float32(scale)
 
 
 def _usual(amp: Amp) -> Literal["clip", "roll"]:

@@ -1,0 +1,64 @@
+"""Sharpening: edges gain, noise does not, hues stay, bands do not show."""
+
+import json
+
+import numpy as np
+import pytest
+
+from darkroom.develop import sharpen
+from darkroom.develop.curves import srgb_to_linear
+
+
+def quiet(light):
+    return np.zeros_like(light)
+
+
+def edge(dtype=np.uint16) -> np.ndarray:
+    """A soft step from dark to bright orange."""
+    ramp = np.interp(np.arange(60), [26, 34], [0.3, 0.6])
+    full = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    return (np.tile(ramp[:, None] * [1, 0.8, 0.5], (40, 1, 1)) * full).astype(dtype)
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_an_edge_becomes_steeper_and_flats_stay(bits):
+    before = edge(np.float32 if bits == 32 else np.uint16)
+    after = sharpen.sharpened(before, 1.0, quiet, bits=bits)
+    full = 1 if bits == 32 else 2**bits - 1
+    seen, was = after[20, :, 0] / full, before[20, :, 0] / (1 if bits == 32 else 65535)
+    assert np.diff(seen).max() > 1.1 * np.diff(was).max()
+    assert abs(seen[:20] - was[:20]).max() < 1 / 200 and abs(seen[40:] - was[40:]).max() < 1 / 200
+
+
+def test_what_noise_explains_is_left_and_what_stands_above_it_is_not():
+    rng = np.random.default_rng(0)
+    grain = np.repeat((0.5 + 0.01 * rng.standard_normal((64, 64, 1))) * 65535, 3, axis=2).astype(np.uint16)
+    loud = sharpen.sharpened(grain, 1.0, lambda light: np.full_like(light, 0.3), bits=16)
+    free = sharpen.sharpened(grain, 1.0, quiet, bits=16)
+    assert loud.std() < 1.03 * grain.std() and free.std() > 1.5 * grain.std()
+
+
+def test_hues_stay():
+    before, after = (srgb_to_linear(each / 65535) for each in (edge(), sharpen.sharpened(edge(), 1.0, quiet, bits=16)))
+    assert after[..., 1] / after[..., 0] == pytest.approx(before[..., 1] / before[..., 0], rel=0.01)
+
+
+def test_bands_do_not_show(monkeypatch):
+    picture = np.random.default_rng(1).integers(0, 65536, (70, 50, 3), np.uint16)
+    whole = sharpen.sharpened(picture, 0.7, quiet, bits=16)
+    monkeypatch.setattr(sharpen, "_ROWS", 7)
+    assert np.array_equal(sharpen.sharpened(picture, 0.7, quiet, bits=16), whole)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_command_takes_it_and_a_dng_does_not(run, photo):
+    words = ("develop", "a.dng", "--model", "n.onnx", "--amp", "2")
+    run(*words, "-o", "plain.png")
+    code, out, err = run(*words, "--sharpen", "1", "-o", "sharp.png", "--json")
+    assert code == 0 and json.loads(out)["settings"]["sharpen"]["value"] == 1, err
+    from PIL import Image
+
+    with Image.open("plain.png") as plain, Image.open("sharp.png") as sharp:
+        assert plain.size == sharp.size and (np.asarray(plain) != np.asarray(sharp)).any()
+    code, _, err = run(*words, "--sharpen", "1", "-o", "b.dng")
+    assert code == 2 and err.startswith("darkroom: --sharpen: finishes a picture, and a DNG")
