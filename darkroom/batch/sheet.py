@@ -97,7 +97,7 @@ class Sheet:
 
 def before(frame: Frame, model: Model, settings: Settings) -> Picture:
     """Develop a frame without the network, which is what one would see of it otherwise."""
-    return pipeline.expose(frame, model, replace(settings, denoise=0.0, bits=8)).picture
+    return pipeline.expose(frame, model, replace(settings, denoise=0.0, sharpen=0.0, bits=8)).picture
 
 
 def _eight(picture: Picture) -> Picture:

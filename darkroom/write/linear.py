@@ -111,7 +111,9 @@ def _tiles(light: NDArray[np.uint16]) -> Iterator[NDArray[np.uint16]]:
 
 
 def _tile(light: NDArray[np.uint16]) -> tuple[int, int]:
-    return min(TILE, light.shape[0]), min(TILE, light.shape[1])
+    """Rows and columns of a tile: equal ones, so that little is filled up, in multiples of 16 as TIFF wants them."""
+    rows, columns = (side if side <= TILE else -(-side // -(-side // TILE) // 16) * 16 for side in light.shape[:2])
+    return rows, columns
 
 
 def _compressed(size: tuple[int, int], tile: NDArray[np.uint16]) -> bytes:
@@ -119,7 +121,9 @@ def _compressed(size: tuple[int, int], tile: NDArray[np.uint16]) -> bytes:
     from imagecodecs import jpeg8_encode
 
     below, beside = size[0] - tile.shape[0], size[1] - tile.shape[1]
-    full = np.pad(tile, ((0, below), (0, beside), (0, 0)), "edge") if below or beside else np.ascontiguousarray(tile)
+    full = np.ascontiguousarray(tile)
+    if below or beside:  # with what costs nothing: a row's own last pixel, and rows of zeros
+        full = np.pad(np.pad(tile, ((0, 0), (0, beside), (0, 0)), "edge"), ((0, below), (0, 0), (0, 0)))
     encoded = jpeg8_encode(full, lossless=True, predictor=1, bitspersample=16, colorspace="RGB", outcolorspace="RGB")
     return bytes(encoded)
 

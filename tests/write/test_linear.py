@@ -73,6 +73,14 @@ def test_every_sample_comes_back_from_tiles_that_do_not_fit(tmp_path, size):
     assert np.array_equal(samples("a.dng"), light)
 
 
+def test_what_fills_up_a_tile_costs_next_to_nothing(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 65536, (1, 600, 3), np.uint16)
+    light = np.tile(noise, (513, 1, 1))  # a row more than a tile
+    linear.write(Path("a.dng"), light, negative(), ratio=2, tags={}, overwrite=False)
+    linear.write(Path("b.dng"), light[:512], negative(), ratio=2, tags={}, overwrite=False)
+    assert Path("a.dng").stat().st_size < 1.1 * Path("b.dng").stat().st_size
+
+
 def test_libraw_renders_it_as_our_own_picture(run, night):
     assert run("develop", *NIGHT, "-o", "a.dng")[0] == 0
     assert run("develop", *NIGHT, "-o", "a.png")[0] == 0
