@@ -83,7 +83,7 @@ class Frame:
     """(3, 3), white-balanced camera RGB -> linear sRGB; each row sums to 1."""
     exposure: Exposure
     visible: Window
-    """The part of the mosaic that is picture; the rest was mirrored outward to reach the phase."""
+    """The part of the mosaic that is picture; the rest was mirrored outward to reach the phase, or is not to show."""
     orientation: int
     """EXIF orientation, 1 to 8, still to be applied to the picture."""
     camera: str
@@ -92,6 +92,8 @@ class Frame:
     """Significant bits of a sample."""
     defects: NDArray[np.intp] = field(default_factory=lambda: np.empty((0, 2), np.intp))
     """(n, 2) rows and columns of sites that the file itself calls bad."""
+    pixel_aspect: float = 1.0
+    """Width of a photosite over its height."""
     notes: tuple[str, ...] = ()
     """What the reader had to assume, one line each, worth telling the user."""
     sources: Sources = Sources()

@@ -38,6 +38,8 @@ _SATURATED = 0.75
 rule (adjust_maximum_thr): highlights stay neutral on cameras that clip early, and a dark frame never gets so far."""
 _GAINS = (0.02, 50.0)
 """A gain outside is no white balance but a broken tag."""
+_ASPECTS = (0.4, 2.5)
+"""Width of a photosite over its height that is believed: 0.5 is a Nikon D1X, 1.53 a Kodak DC120."""
 _LEAST_XTRANS = 512
 """sites a side that LibRaw's X-Trans demosaic wants: its tile (TS in xtrans_demosaic.cpp)."""
 _SMALLEST = 12
@@ -111,10 +113,12 @@ def render(
             raise RawError(f"{path}: {sites}, LibRaw wants {_LEAST_XTRANS} a side of X-Trans; give a full-size raw")
         found = f"LibRaw decodes, but cannot render it ({picture.kind}: {picture.detail})"
         raise RawError(f"{path}: {found}; leave it out, or copy it again from the card")
+    seen = frame.visible
+    top, left = (start - begin for start, begin in zip((seen.top, seen.left), _phase(path, facts)[1], strict=True))
     if picture.shape[:2] != mosaic.shape:  # LibRaw stretches what has no square photosites
         size = f"{picture.shape[1]} x {picture.shape[0]} pixels of {mosaic.shape[1]} x {mosaic.shape[0]} sites"
         raise RawError(f"{path}: LibRaw renders {size}; {_OTHER_CAMERA} with square photosites")
-    return frame, picture
+    return frame, picture[top : top + seen.height, left : left + seen.width]
 
 
 def _opened(path: Path) -> tuple[Tags, decoder.Canvas]:
@@ -256,10 +260,15 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
     white_balance = _gains(facts.camera_gains)
     if white_balance is None:
         white_balance = daylight
-        notes.append(f"no white balance in the file: {'unknown' if daylight is None else 'daylight assumed'}")
-    if not 0.995 < facts.pixel_aspect < 1.005:  # LibRaw's own tolerance
-        aspect = f"{facts.pixel_aspect:.3g} times as wide as high"
-        notes.append(f"photosites are {aspect}: the picture keeps the sensor's shape")
+        notes.append(f"no white balance of the camera in the file{': unknown' if daylight is None else ''}")
+    aspect = facts.pixel_aspect
+    if not 0.995 < aspect < 1.005:  # LibRaw's own tolerance
+        shaped = _ASPECTS[0] < aspect < _ASPECTS[1]
+        shape = "is stretched to the scene's shape" if shaped else "keeps the sensor's shape"
+        notes.append(f"photosites are {aspect:.3g} times as wide as high: the picture {shape}")
+        aspect = aspect if shaped else 1.0
+    else:
+        aspect = 1.0
     if "corrupt" in facts.chatter:
         notes.append("LibRaw met corrupt data: look for damage in the picture")
     return Frame(
@@ -269,11 +278,12 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
         white=min(white, facts.white),
         white_balance=white_balance,
         daylight=daylight,
+        pixel_aspect=aspect,
         camera_to_srgb=np.eye(3, dtype=np.float32) if matrix is None else matrix,
         exposure=Exposure(
             seconds=_known(facts.seconds), iso=_known(facts.iso) or told.iso, aperture=_known(facts.aperture)
         ),
-        visible=Window(*phase, facts.height, facts.width),
+        visible=_cropped(facts, told, phase),
         orientation=_ORIENTATION.get(facts.flip, 1),
         camera=told.camera,
         bits=int(facts.white).bit_length(),
@@ -299,6 +309,21 @@ def _calibrated(facts: Facts, matrix: NDArray[np.float32] | None) -> str:
 def _has_black(facts: Facts, told: Tags) -> bool:
     """Tell whether the file's own black level holds: where LibRaw agrees to 1 DN."""
     return told.black is not None and abs(told.black.min() - facts.black.min()) <= 1
+
+
+def _cropped(facts: Facts, told: Tags, phase: tuple[int, int]) -> Window:
+    """Find what is to be seen of the mosaic: all that is picture, or what a DNG asks for of it."""
+    whole = Window(*phase, facts.height, facts.width)
+    if not told.crop:
+        return whole
+    starts = told.black_starts or (facts.top, facts.left)  # of ActiveArea, which LibRaw's picture may begin inside of
+    top = max(0, round(told.crop[0]) + starts[0] - facts.top)
+    left = max(0, round(told.crop[1]) + starts[1] - facts.left)
+    height = min(round(told.crop[2]), facts.height - top)
+    width = min(round(told.crop[3]), facts.width - left)
+    if min(height, width) < _SMALLEST:  # no crop of a photo: the tag is wrong
+        return whole
+    return Window(phase[0] + top, phase[1] + left, height, width)
 
 
 def _black(facts: Facts, told: Tags, phase: tuple[int, int], cell: NDArray[np.uint8]) -> NDArray[np.float32]:

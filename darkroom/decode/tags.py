@@ -55,6 +55,8 @@ class Tags:
     """(h, w) DN, the pattern of black levels that the sensor repeats."""
     black_starts: tuple[int, int] | None = None
     """Row and column of the sensor, margins included, where that pattern begins; None: where the picture does."""
+    crop: tuple[float, ...] = ()
+    """Top, left, height and width of what a DNG wants shown, in sites of its picture (DefaultCropOrigin and Size)."""
     defects: NDArray[np.intp] = field(default_factory=lambda: np.empty((0, 2), np.intp))
     """(n, 2) rows and columns of the sensor, margins included, that the file calls bad (FixBadPixelsList)."""
     iso: float = 0.0
@@ -100,6 +102,8 @@ def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:
         compression=tiff.first(photo, 259),
         filters=tuple(tiff.whole(photo, 50710)),
     )
+    if found.dng:
+        found = replace(found, crop=_crop(photo))
     if found.dng and 51008 in photo:  # OpcodeList1: what to do to the samples as they lie in the file
         defects, value = _defects(photo[51008].value)
         found = replace(found, defects=defects, defect_value=value)
@@ -111,6 +115,14 @@ def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:
     area = tiff.whole(photo, 50829)  # ActiveArea: top, left, bottom, right
     starts = (area[0], area[1]) if len(area) == 4 else (0, 0)
     return replace(found, black=_pattern(levels, shape), black_starts=starts)
+
+
+def _crop(photo: tiff.Fields) -> tuple[float, ...]:
+    """Read DefaultCropOrigin and DefaultCropSize: sites from the top left of ActiveArea, before DefaultScale."""
+    origin, size = tiff.numbers(photo, 50719) or [0.0, 0.0], tiff.numbers(photo, 50720)
+    if len(origin) != 2 or len(size) != 2 or not all(0 <= number < 1 << 24 for number in (*origin, *size)):
+        return ()
+    return origin[1], origin[0], size[1], size[0]
 
 
 def _defects(opcodes: bytes) -> tuple[NDArray[np.intp], int | None]:

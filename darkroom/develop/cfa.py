@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from darkroom.develop.contract import KIND, LIMITS, PIXEL, PLANES, Contract, Packing
 from darkroom.develop.curves import linear_to_srgb
 from darkroom.errors import SettingsError
-from darkroom.frame import CELL, Frame
+from darkroom.frame import CELL, SRGB_TO_XYZ, Frame
 
 Array = NDArray[np.float32]
 Number = TypeVar("Number", bound=np.generic)
@@ -68,6 +68,12 @@ LAYOUTS: dict[str, dict[str, Packing]] = {
     "xtrans": {"packed": "xtrans9", "packed36": "xtrans36", "srgb": "srgb3"},
 }
 """CFA -> what SID's Table 3 calls the arrangement of its data -> packing."""
+
+_TUNGSTEN = np.linalg.inv(SRGB_TO_XYZ) @ np.array([1.09850, 1.0, 0.35585])
+"""(3,) linear sRGB of CIE illuminant A, the light of an incandescent lamp at 2856 K (CIE 15)."""
+
+_UNEQUAL = 0.25
+"""Natural logarithm of a daylight gain from which on gains of 1 are doubted."""
 
 NEAR = {"bayer": (1.0, 2.0, 1.0), "xtrans": (1.0, 2.0, 3.0, 2.0, 1.0)}
 """Weights of the plain demosaic along one axis."""
@@ -173,6 +179,35 @@ def grey_world(frame: Frame) -> Array:
     if means.min() <= 0:
         return np.ones(3, np.float32)
     return (means[1] / means).astype(np.float32)
+
+
+def guessed_balance(frame: Frame) -> tuple[Array, float]:
+    """Guess white-balance gains where the camera chose none: those of `grey_world`, held to what lights there are.
+
+    Daylight and incandescent light span a line in the logarithms of the gains, which the frame's own colour calibration
+    gives; the guess is the point of it nearest to the grey world. Returns the gains, (3,), green = 1, and how far along
+    they are: 0 daylight, 1 tungsten. The frame must know daylight.
+    """
+    assert frame.daylight is not None
+    seen = np.linalg.inv(frame.camera_to_srgb.astype(np.float64)) @ _TUNGSTEN
+    if seen.min() <= 0:  # a matrix that makes no sense of lamps: daylight is all that is known
+        return frame.daylight, 0.0
+    day, line = np.log(frame.daylight.astype(np.float64)), np.log(seen[1] / seen)
+    towards = float((np.log(grey_world(frame)) - day) @ line / (line @ line))
+    share = min(max(towards, 0.0), 1.0)
+    return np.exp(day + share * line).astype(np.float32), share
+
+
+def unbalanced(frame: Frame) -> bool:
+    """Tell whether the camera's gains are ones that stand for none: no sensor needs these whose daylight is far off.
+
+    Some cameras balance before they record (Nikon D1); there the picture is grey as it is, so the picture decides.
+    """
+    gains, daylight = frame.white_balance, frame.daylight
+    if gains is None or daylight is None or (gains != 1).any() or abs(np.log(daylight)).max() < _UNEQUAL:
+        return False
+    grey, guess = np.log(grey_world(frame)), np.log(guessed_balance(frame)[0])
+    return bool(np.linalg.norm(grey - guess) < np.linalg.norm(grey) / 2)
 
 
 def demosaic(packed: Array, packing: Packing) -> Array:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from darkroom import colour
 from darkroom.colour import Space
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, sharpen, tiles
+from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, shape, sharpen, tiles
 from darkroom.develop import size as size_
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
@@ -195,6 +195,7 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
         if settings.sharpen:
             had = partial(_noise, grain.measure(frame), frame, ratio * 2**look.exposure)
             picture = sharpen.sharpened(picture, settings.sharpen, had, bits=settings.bits)
+        picture = shape.stretched(picture, frame.pixel_aspect, frame.orientation)
         picture = size_.reduced(picture, settings.size)
     finished = time.perf_counter()
     notes += frame.notes + amplifier.notes(frame, settings.amp, ratio / settings.bracket, contract.max_ratio)
@@ -231,7 +232,8 @@ def _negative(rgb: NDArray[np.uint16], frame: Frame, chosen: Array, denoised: fl
         daylight=chosen if frame.daylight is None else frame.daylight,
         orientation=frame.orientation,
         denoised=denoised,
-        preview=preview.astype(np.uint8, copy=False),
+        preview=shape.stretched(preview, frame.pixel_aspect, 1).astype(np.uint8, copy=False),
+        pixel_aspect=frame.pixel_aspect,
     )
 
 
@@ -267,10 +269,18 @@ def _headroom(frame: Frame, gains: Array, ratio: float) -> float:
     return next((each for each in held if amplifier.clipped(frame, gains, ratio / each) <= SPENT), held[-1])
 
 
+def _assumed(frame: Frame) -> bool:
+    return frame.sources.white_balance == "daylight"
+
+
 def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
     """White-balance gains, (3,) with green = 1, and a note where the choice could not be had."""
     if not isinstance(chosen, str):
         return np.array(chosen, np.float32) / np.float32(chosen[1]), ()
+    if chosen == "camera" and frame.daylight is not None and (_assumed(frame) or cfa.unbalanced(frame)):
+        guess, share = cfa.guessed_balance(frame)
+        light = "daylight" if share < 0.005 else "tungsten" if share == 1 else f"{share:.0%} from daylight to tungsten"
+        return guess, (f"white balance guessed from the picture: {light}",)
     if chosen == "camera" and frame.white_balance is not None:
         return frame.white_balance, ()
     if chosen == "daylight" and frame.daylight is not None:
@@ -309,4 +319,6 @@ def _tile_memory(frame: Frame, settings: Settings, sites: int) -> int:
     picture = 3 * settings.bits // 8 * frame.visible.height * frame.visible.width
     if settings.colour_space == "camera":
         picture = 0  # made in the network's output itself
+    elif frame.pixel_aspect != 1:
+        picture += round(picture * max(frame.pixel_aspect, 1 / frame.pixel_aspect))  # the stretched one beside it
     return max(left - picture, min(left, LEAST_TILE))

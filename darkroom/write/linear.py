@@ -54,7 +54,9 @@ class Negative:
     denoised: float
     """0 as noisy as it was, 1 denoised as far as the network could."""
     preview: NDArray[np.uint8]
-    """(h, w, 3) sRGB."""
+    """(h, w, 3) sRGB, of the scene's shape."""
+    pixel_aspect: float = 1.0
+    """Width of a pixel over its height."""
 
 
 def write(
@@ -196,7 +198,8 @@ def _samples(light: NDArray[np.uint16], negative: Negative, places: list[int], s
         50713: field(SHORT, (1, 1)),  # BlackLevelRepeatDim
         50714: field(LONG, (0, 0, 0)),  # BlackLevel
         50717: field(LONG, 3 * [WHITE]),  # WhiteLevel
-        50718: field(RATIONAL, (1, 1)),  # DefaultScale
+        # DefaultScale, across and down: none is below 1, so that no pixel is lost
+        50718: field(RATIONAL, (max(1.0, negative.pixel_aspect), max(1.0, 1 / negative.pixel_aspect))),
         50719: field(LONG, (0, 0)),  # DefaultCropOrigin
         50720: field(LONG, (width, height)),  # DefaultCropSize
         50738: field(RATIONAL, 0),  # AntiAliasStrength

@@ -207,7 +207,7 @@ def test_a_camera_that_only_libraw_knows_gets_its_table(write_dng: WriteDng, lib
 def test_missing_gains_fall_back_to_daylight(write_dng: WriteDng):
     frame = raw.read(write_dng("a.dng", noise((40, 60)), white_balance=None, daylight=(1.9, 1, 1.5)))
     np.testing.assert_allclose(frame.white_balance, (1.9, 1, 1.5), rtol=1e-4)
-    assert frame.notes == ("no white balance in the file: daylight assumed",)
+    assert frame.notes == ("no white balance of the camera in the file",) and frame.sources.white_balance == "daylight"
 
 
 @pytest.mark.parametrize("gains", [(-1, 0.97, 1, 0), (2, 0, 1, 0), (2, 1, float("nan"), 1), (2000, 1, 1, 1)])
@@ -223,7 +223,7 @@ def test_a_file_without_colour_keeps_that_of_the_sensor(write_dng: WriteDng):
     np.testing.assert_array_equal(frame.camera_to_srgb, np.eye(3))
     assert frame.notes == (
         "no colour calibration in the file: colours are the sensor's own",
-        "no white balance in the file: unknown",
+        "no white balance of the camera in the file: unknown",
     )
 
 
@@ -258,10 +258,18 @@ def test_an_exposure_not_told_is_zero(write_dng: WriteDng, libraw_says):
 
 def test_what_else_had_to_be_assumed_is_noted(write_dng: WriteDng, libraw_says):
     libraw_says(pixel_aspect=0.5, chatter="a.dng: data corrupted at 1234")
-    assert raw.read(write_dng("a.dng", noise((40, 60)))).notes == (
-        "photosites are 0.5 times as wide as high: the picture keeps the sensor's shape",
+    frame = raw.read(write_dng("a.dng", noise((40, 60))))
+    assert frame.pixel_aspect == 0.5 and frame.notes == (
+        "photosites are 0.5 times as wide as high: the picture is stretched to the scene's shape",
         "LibRaw met corrupt data: look for damage in the picture",
     )
+
+
+@pytest.mark.parametrize("aspect", [1e-9, 0.3, 4.0, float("nan"), float("inf")])
+def test_photosites_of_no_camera_are_taken_for_square(write_dng: WriteDng, libraw_says, aspect):
+    libraw_says(pixel_aspect=aspect)
+    frame = raw.read(write_dng("a.dng", noise((40, 60))))
+    assert frame.pixel_aspect == 1 and "the picture keeps the sensor's shape" in frame.notes[0]
 
 
 # --- real files ---
@@ -271,9 +279,10 @@ def test_every_good_file_is_read_as_large_as_libraw_makes_it(shared_raw: Path):
     for path in sorted((shared_raw / "good").iterdir()):
         frame = raw.read(path)
         with rawpy.imread(str(path)) as libraw:
-            assert (picture(frame) == libraw.raw_image_visible).all(), path
-            size = libraw.sizes
-            assert (frame.visible.height, frame.visible.width) == (size.iheight, size.iwidth), path
+            height, width = libraw.raw_image_visible.shape
+            assert (frame.mosaic[-height:, -width:] == libraw.raw_image_visible).all(), path
+            size = (2160, 4096) if "blackmagic" in path.name else (libraw.sizes.iheight, libraw.sizes.iwidth)
+            assert (frame.visible.height, frame.visible.width) == size, path
         assert frame.camera, path
 
 
@@ -294,3 +303,51 @@ def test_every_broken_file_is_refused_in_silence(shared_raw: Path, capfd: pytest
     for path in sorted((shared_raw / "broken").iterdir()):
         refusal(path)
     assert capfd.readouterr() == ("", "")
+
+
+def cropped(path: Path, origin: tuple[int, int], size: tuple[int, int]) -> Path:
+    """Have a DNG ask for a part of its picture, column and row first, by tags that take the place of two others."""
+    data = bytearray(path.read_bytes())
+    start = struct.unpack_from("<I", data, 4)[0]
+    for entry in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        tag = struct.unpack_from("<H", data, entry)[0]
+        if tag in (50707, 50778):  # DNGBackwardVersion, CalibrationIlluminant1
+            replaced, value = (50719, origin) if tag == 50707 else (50720, size)
+            struct.pack_into("<HHI2H", data, entry, replaced, 3, 2, *value)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("phase", [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_a_dng_is_cropped_as_it_asks(write_dng: WriteDng, phase):
+    mosaic = noise((60, 80))
+    area = Window(6, 4, 50, 70)
+    path = write_dng("a.dng", mosaic, phase=phase, visible=area)
+    frame = raw.read(cropped(path, origin=(5, 3), size=(40, 30)))
+    seen = frame.visible
+    assert (seen.height, seen.width) == (30, 40)
+    shown = frame.mosaic[seen.top : seen.top + 30, seen.left : seen.left + 40]
+    np.testing.assert_array_equal(shown, mosaic[6 + 3 : 6 + 33, 4 + 5 : 4 + 45])
+
+
+def test_the_rendering_is_cropped_likewise(write_dng: WriteDng):
+    mosaic = noise((60, 80))
+    path = write_dng("a.dng", mosaic)
+    _, whole = raw.render(path, kind="camera", curve="srgb")
+    frame, picture = raw.render(cropped(path, origin=(5, 3), size=(40, 30)), kind="camera", curve="srgb")
+    assert (frame.visible.top, frame.visible.left) == (3, 5)
+    np.testing.assert_array_equal(picture, whole[3:33, 5:45])
+
+
+@pytest.mark.parametrize(
+    ("origin", "size", "left"),
+    [((5, 3), (400, 300), (57, 75)), ((5, 3), (4, 4), (60, 80)), ((90, 3), (9, 9), (60, 80))],
+)
+def test_a_crop_beyond_the_picture_ends_with_it(write_dng: WriteDng, origin, size, left):
+    frame = raw.read(cropped(write_dng("a.dng", noise((60, 80))), origin, size))
+    assert (frame.visible.height, frame.visible.width) == left
+
+
+def test_a_real_crop_leaves_the_black_columns_out(shared_raw: Path):
+    frame = raw.read(shared_raw / "good" / "blackmagic_pocket4k.dng")
+    assert (frame.visible.height, frame.visible.width) == (2160, 4096)
