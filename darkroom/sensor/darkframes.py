@@ -5,7 +5,7 @@
 Noise averages out, a fixed pattern does not: glow, dark current, columns, hot sites. It is split into what is smooth,
 per row, per column and per site, and each part is believed as far as it stands out from what the frames' own noise
 would leave of it. For an ISO or time that was not recorded the pattern is fitted through the groups, as PMN (Feng et
-al., TPAMI 2023) has it: a map that grows with the ISO, and an offset by the exposure time.
+al., TPAMI 2023) has it: a map that grows with the ISO, and where several times were recorded, one that grows with both.
 """
 
 from collections.abc import Callable, Sequence
@@ -277,26 +277,39 @@ def _fitting(frame: Frame, darkness: Darkness) -> tuple[Array, NDArray[np.intp],
         if _same((group.iso, group.seconds), wanted):
             return group.pattern, group.hot, f"less {_frames(group.frames)} of {said(group.iso, group.seconds)}"
     nearest = min(darkness.groups, key=lambda group: _apart((group.iso, group.seconds), wanted))
-    isos = {group.iso for group in darkness.groups}
+    told = [(group.iso, group.seconds) for group in darkness.groups]
     count = sum(group.frames for group in darkness.groups)
-    if len(isos) < 2 or not wanted[0]:
+    columns = [column for column in (_by_iso, _by_time) if column(wanted) and len({column(each) for each in told}) > 1]
+    design = np.array([[1.0, *(column(each) for column in columns)] for each in told])
+    if np.linalg.matrix_rank(design) < design.shape[1]:  # so few groups that one trend hides the other
+        columns, design = columns[:1], design[:, :2]
+    if not columns:
         scale = wanted[0] / nearest.iso if wanted[0] and nearest.iso else 1.0
         note = f"less {_frames(nearest.frames)} of {said(nearest.iso, nearest.seconds)}, scaled to {said(*wanted)}"
         return nearest.pattern * np.float32(scale), nearest.hot, note
-    middles = [float(np.median(group.pattern)) for group in darkness.groups]
-    weights = np.array([group.frames for group in darkness.groups], float)
-    design = np.array([[1.0, group.iso] for group in darkness.groups])
-    solve = np.linalg.pinv(design * np.sqrt(weights)[:, None]) * np.sqrt(weights)
-    shares = np.array([1.0, wanted[0]]) @ solve
+    middles = np.array([float(np.median(group.pattern)) for group in darkness.groups])
+    weights = np.sqrt([group.frames for group in darkness.groups])
+    fitted = np.array([1.0, *(column(wanted) for column in columns)])
+    shares = fitted @ np.linalg.pinv(design * weights[:, None]) * weights
     pattern = np.zeros_like(nearest.pattern)
     for share, middle, group in zip(shares, middles, darkness.groups, strict=True):
         pattern += np.float32(share) * (group.pattern - np.float32(middle))
-    pattern += np.float32(middles[darkness.groups.index(nearest)])
-    return (
-        pattern,
-        nearest.hot,
-        f"less a pattern for {said(*wanted)} fitted through {_frames(count)} of {len(isos)} ISOs",
-    )
+    # The middle is the black level's error, which follows no gain; over time it grows as dark current does.
+    pattern += np.float32(shares @ middles if _by_time in columns else middles[darkness.groups.index(nearest)])
+    through = f"{_frames(count)} of {len({iso for iso, _ in told})} ISOs"
+    if _by_time in columns:
+        through = f"{_frames(count)} of {len(told)} exposures"
+    return pattern, nearest.hot, f"less a pattern for {said(*wanted)} fitted through {through}"
+
+
+def _by_iso(exposure: tuple[float, float]) -> float:
+    """What the amplifier makes of a fixed pattern."""
+    return exposure[0]
+
+
+def _by_time(exposure: tuple[float, float]) -> float:
+    """What it makes of dark current, which gathers over time; 0 where the time is not told."""
+    return (exposure[0] or 1.0) * exposure[1]
 
 
 def _apart(one: tuple[float, float], other: tuple[float, float]) -> float:

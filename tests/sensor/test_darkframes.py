@@ -103,6 +103,33 @@ def test_one_group_serves_another_time_and_says_so(write_dng):
     assert note == "less 3 dark frames of ISO 3200, 4 s, scaled to ISO 3200, 8 s"
 
 
+def test_another_time_is_fitted_through_those_that_were_recorded(write_dng):
+    """A pattern that stays, columns, and a glow that grows with time."""
+    columns, glow = pattern(0.5), np.linspace(0, 1, SHAPE[0])[:, None] * np.ones(SHAPE)
+    told = [
+        cap(write_dng, f"{index}at{seconds}.dng", index + seconds, fixed=columns + glow * seconds, exposure=exposure)
+        for seconds in (1, 4, 16)
+        for exposure in [replace(NIGHT, seconds=seconds)]
+        for index in range(6)
+    ]
+    between = replace(NIGHT, seconds=9)
+    frame, path = photo(write_dng, exposure=between, fixed=columns + glow * 9)
+    mended = darkframes.removed(frame, darkframes.learn(told), path)
+    assert mended.notes[-1] == "less a pattern for ISO 3200, 9 s fitted through 18 dark frames of 3 exposures"
+    rows = left(mended).mean(1)
+    assert abs(rows[:40].mean()) < 0.4 and abs(rows[-40:].mean()) < 0.4, "the nearest group's is 6 DN off at the end"
+
+
+def test_one_trend_is_fitted_where_iso_and_time_changed_together(write_dng):
+    told = [
+        cap(write_dng, f"{iso}.dng", int(iso), fixed=pattern(iso / 3200), exposure=Exposure(seconds, iso, 2.8))
+        for iso, seconds in ((1600.0, 2.0), (6400.0, 8.0))
+    ]
+    frame, path = photo(write_dng)
+    mended = darkframes.removed(frame, darkframes.learn(told), path)
+    assert "fitted through 2 dark frames of 2 ISOs" in mended.notes[-1]
+
+
 def test_a_frame_with_light_in_it_is_refused_with_the_number(write_dng):
     paths = [*caps(write_dng, 1), cap(write_dng, "lit.dng", 5, light=200)]
     with pytest.raises(SettingsError, match=r"lit\.dng: no lens-cap frame, half of it is 1\.3 %"):
