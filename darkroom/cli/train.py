@@ -194,12 +194,21 @@ def _terms(text: str | None) -> dict[str, float] | None:
 
 def _cameras(plan: "Recipe", cfa: "CFA | None", camera_file: Path | None) -> "tuple[list[Camera], CFA]":
     """The cameras whose noise to imitate, and the kind of sensor."""
-    from darkroom.sensor import noise
+    from darkroom.sensor import darkframes, noise
 
     known = noise.cameras(camera_file)
     if plan.camera == "any":
         return noise.calibrated(known), cfa or "bayer"
     chosen = [noise.camera(name, camera_file) for name in _words(plan.camera)]
+    profile = camera_file and camera_file.with_suffix(".npz")
+    if profile and profile.exists():
+        learned = darkframes.load(profile)
+        own = [camera.model == learned.camera for camera in chosen]
+        chosen = [
+            darkframes.seen_by(camera, learned) if its else camera for camera, its in zip(chosen, own, strict=True)
+        ]
+        if any(own):
+            _say(f"with the pattern of {learned.camera} from {profile} in every second example")
     kinds = {camera.cfa for camera in chosen}
     if len(kinds) > 1 and not cfa:
         raise SettingsError(f"--camera {plan.camera}: are of both kinds of sensor; say --cfa bayer or --cfa xtrans")

@@ -19,6 +19,7 @@ from darkroom.decode import raw
 from darkroom.develop import grain
 from darkroom.errors import RawError, SettingsError
 from darkroom.frame import Frame
+from darkroom.sensor import noise
 
 Array = NDArray[np.float32]
 
@@ -157,6 +158,14 @@ def load(path: Path) -> Darkness:
             return Darkness(str(told["camera"]), str(told["cfa"]), tuple(groups), str(path))
     except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
         raise SettingsError(f"{path}: is no camera's pattern ({error}); write it with `darkroom calibrate`") from None
+
+
+def seen_by(camera: noise.Camera, darkness: Darkness) -> noise.Camera:
+    """Give a camera the patterns of its lens-cap frames: gain goes with ISO, and its least belongs to the least ISO."""
+    least = min((group.iso for group in darkness.groups if group.iso), default=0.0)
+    gains = [camera.gain[0] * group.iso / least if group.iso else camera.gain[0] for group in darkness.groups]
+    pairs = zip(gains, darkness.groups, strict=True)
+    return replace(camera, patterns=tuple(noise.Pattern(gain, group.pattern) for gain, group in pairs))
 
 
 def _odd(frame: Frame, camera: str, cfa: str, shape: tuple[int, ...]) -> tuple[str, str] | None:

@@ -54,6 +54,16 @@ class Trend:
 
 
 @dataclass(frozen=True, eq=False)
+class Pattern:
+    """What every exposure of one sensor holds beside light and noise, as its lens-cap frames show it."""
+
+    gain: float
+    """K at which it was seen, DN per electron."""
+    dn: NDArray[np.float32]
+    """(H, W) DN above black, from the start of a CFA cell."""
+
+
+@dataclass(frozen=True, eq=False)
 class Camera:
     """One entry of cameras.toml: levels, and how this sensor's noise depends on its gain."""
 
@@ -75,6 +85,8 @@ class Camera:
     """(3, 3), white-balanced camera RGB -> linear sRGB; each row sums to 1."""
     measured: bool
     """False where the noise, or a part of it, is a stand-in."""
+    patterns: tuple[Pattern, ...] = ()
+    """By ISO and exposure time; none where nobody has seen them."""
 
     def gains(self, limits: tuple[float, float]) -> tuple[float, float]:
         """What of its gain range lies within limits on a 14-bit scale; its nearest end, twice, where nothing does."""

@@ -33,6 +33,8 @@ ENCODED = linear_to_srgb((np.arange(65536) / 65535) ** 2).astype(np.float32)
 
 RED_GAINS, BLUE_GAINS = (1.2, 2.8), (1.1, 2.6)
 """White-balance gains of any camera in any light, green 1."""
+PATTERNED = 0.5
+"""Share of examples that show their camera's pattern: in the others it was taken away, as `develop` does."""
 CENTRAL_GAINS = (0.3, 6.0)
 """DN per electron, as the bench has it."""
 
@@ -93,7 +95,8 @@ def example(
     else:
         seen, reference = from_srgb(light, camera), light
         gains = _gains(camera, rng)
-    bright = expose(seen, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb)
+    pattern = _pattern(camera, sensor.gain, size, rng) if camera.patterns and rng.random() < PATTERNED else None
+    bright = expose(seen, gains, ratio, sensor, rng, kind=kind, camera_to_srgb=camera.camera_to_srgb, pattern=pattern)
     if looked:
         return Example(
             bright, np.ascontiguousarray(crops[1].transpose(2, 0, 1)).astype(np.float32) / np.float32(255), ratio
@@ -144,14 +147,16 @@ def expose(
     *,
     kind: Kind,
     camera_to_srgb: NDArray[np.float32],
+    pattern: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Record white-balanced camera light (H, W, 3) too dark by `ratio`, then pack and amplify it again.
 
-    Returns (C, h, w) bright. Light above 1 saturates, as in a camera whose brightest gain is 1.
+    pattern: (H, W) DN that the sensor adds. Returns (C, h, w) bright. Light above 1 saturates, as in a camera whose
+    brightest gain is 1.
     """
     balance = cfa.sample(np.broadcast_to(gains, light.shape), kind.cfa)
     mosaic = cfa.sample(light, kind.cfa) / balance
-    recorded = noise.record(mosaic / ratio, sensor, rng)
+    recorded = noise.record(mosaic / ratio, sensor, rng, pattern)
     recorded *= np.float32(ratio / (sensor.white - sensor.black))
     if kind.input != "sensor":
         recorded *= balance
@@ -159,6 +164,23 @@ def expose(
     if kind.input == "srgb":
         return cfa.developed(recorded, kind.cfa, camera_to_srgb)
     return cfa.pack(recorded, kind.packing)
+
+
+def _pattern(camera: noise.Camera, gain: float, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Cut (size, size) DN at random from one of the camera's patterns, whole cells from its start, at this gain.
+
+    Patterns seen at a gain far from it count as if the amplifier alone were in between.
+    """
+    known = sorted(camera.patterns, key=lambda each: abs(np.log(each.gain / gain)))
+    near = [each for each in known if each.gain == known[0].gain]  # several exposure times
+    chosen = near[int(rng.integers(len(near)))]
+    cell = len(CELL[camera.cfa])
+    starts = [int(rng.integers(max(length - size, 0) // cell + 1)) * cell for length in chosen.dn.shape]
+    rows, columns = (
+        (start + np.arange(size)) % (length // cell * cell)
+        for start, length in zip(starts, chosen.dn.shape, strict=True)
+    )
+    return chosen.dn[np.ix_(rows, columns)] * np.float32(gain / chosen.gain)
 
 
 def _crops(photo: Photo, rng: np.random.Generator, size: int) -> list[NDArray[np.uint8]]:

@@ -9,7 +9,7 @@ import pytest
 from darkroom.decode import raw
 from darkroom.errors import RawError, SettingsError
 from darkroom.frame import Exposure
-from darkroom.sensor import darkframes
+from darkroom.sensor import darkframes, noise
 
 SHAPE = (192, 256)
 NIGHT = Exposure(seconds=4, iso=3200, aperture=2.8)
@@ -178,3 +178,27 @@ def test_the_profile_that_calibrate_writes_is_what_develop_takes(shared_raw, her
     code, _, said = run("develop", raws[-1], "--model", "n.onnx", "-o", "a.png", "--camera-file", "mine.toml")
     assert code == 0 and "less 2 dark frames" in said
     assert run("calibrate", *raws, "-o", "mine.toml")[0] == 2
+
+
+def groups(*isos: float) -> tuple[darkframes.Group, ...]:
+    return tuple(darkframes.Group(iso, 4, 8, np.zeros(SHAPE, np.float32), np.empty((0, 2), np.intp)) for iso in isos)
+
+
+def test_a_camera_is_given_its_patterns_by_gain():
+    seen = darkframes.Darkness("any", "bayer", groups(800, 3200), "caps")
+    camera = darkframes.seen_by(noise.camera("sonya7s2"), seen)
+    assert [pattern.gain / camera.gain[0] for pattern in camera.patterns] == pytest.approx([1, 4])
+
+
+@pytest.mark.parametrize("model", ["Sony ILCE-7SM2", "Another"])
+def test_train_takes_the_profile_beside_a_camera_file_for_its_own_camera_alone(tmp_path, capsys, model):
+    from darkroom.cli import train
+    from darkroom.train import recipe
+
+    file = tmp_path / "mine.toml"
+    file.write_text("")
+    darkframes.save(darkframes.Darkness(model, "bayer", groups(800, 3200), "caps"), tmp_path / "mine.npz")
+    plan = replace(recipe.load(recipe.names()[0]), camera="sonya7s2")
+    cameras, _ = train._cameras(plan, None, file)
+    own = model == "Sony ILCE-7SM2"
+    assert len(cameras[0].patterns) == (2 if own else 0) and ("with the pattern of" in capsys.readouterr().err) == own

@@ -1,5 +1,7 @@
 """Photos turned into dark raws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,32 @@ def test_a_network_of_one_camera_must_undo_its_colour_and_balance():
     (low, high), _ = camera.white_balance
     assert wanted[0] / high * 0.9 <= seen[0] <= wanted[0] / low * 1.1
     assert seen[1] == pytest.approx(wanted[1], rel=0.2)
+
+
+def test_every_second_example_shows_the_pattern_of_its_camera_at_its_gain():
+    kind, plain = KINDS[0], noise.camera("sonya7s2")
+    drawn = np.tile(np.float32([[40, 0], [0, 0]]), (60, 60))  # the red sites alone
+    seen = replace(plain, patterns=(noise.Pattern(0.5, drawn), noise.Pattern(1e3, np.full_like(drawn, 1e4))))
+    examples = [
+        simulate.example([photo()], [camera], np.random.default_rng(seed), kind=kind, size=96)
+        for camera in (plain, seen)
+        for seed in range(12)
+    ]
+    shifts = np.array(
+        [
+            (after.bright - before.bright).mean((1, 2))
+            for before, after in zip(examples[:12], examples[12:], strict=True)
+        ]
+    )
+    shown = shifts[:, 0] > 0.05
+    assert 2 < shown.sum() < 10
+    assert (shifts[shown, 0] > 4 * np.abs(shifts[shown, 1:]).max(1)).all(), "cells stay whole"
+
+
+def test_a_pattern_grows_with_gain_and_one_smaller_than_a_crop_goes_on():
+    camera = replace(noise.camera("sonya7s2"), patterns=(noise.Pattern(0.5, np.full((64, 80), 3, np.float32)),))
+    cut = simulate._pattern(camera, 2.0, 96, np.random.default_rng(0))
+    assert cut.shape == (96, 96) and (cut == 12).all()
 
 
 def test_a_reference_with_a_look_is_cut_where_its_picture_is():
