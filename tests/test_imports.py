@@ -45,7 +45,7 @@ LIBRARIES = {
     # The tools that quantise; networks of others, which have no contract.
     "onnxruntime": ("darkroom.develop.engines", "darkroom.train.export", "darkroom.evaluate.foreign"),
     "openvino": ("darkroom.develop.engines",),
-    "imagecodecs": ("darkroom.write.image", "darkroom.write.linear", "darkroom.train.pictures"),
+    "imagecodecs": ("darkroom.write.image", "darkroom.write.linear", "darkroom.write.avif", "darkroom.train.pictures"),
     "isal": ("darkroom.write.image",),
     "tifffile": ("darkroom.write.image",),
     # Not to write pictures: dark raws are made of photos, training and the evaluation read some, the demo draws one.

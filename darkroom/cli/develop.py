@@ -15,13 +15,12 @@ from darkroom.errors import ModelError, SettingsError, escaped
 
 if TYPE_CHECKING:
     from darkroom.batch.jobs import Batch
-    from darkroom.develop.finish import Bits
     from darkroom.frame import Frame
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng", "avif": ".avif", "jxl": ".jxl"}
 FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg", ".dng": "dng"}
 FORMATS |= {".avif": "avif", ".jxl": "jxl"}
-BITS: "dict[str, Bits]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16, "avif": 8, "jxl": 16}
+BITS: "dict[str, Literal[8, 16]]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16, "avif": 8, "jxl": 16}
 """Bits of a sample where the user does not say."""
 
 
@@ -53,8 +52,11 @@ def develop(
         typer.Option(help="File format; dng is linear, for raw converters. [default: png, or by the name of -o]"),
     ] = None,
     bits: Annotated[
-        Literal[8, 16, 32] | None,
-        typer.Option(help="Bits of a sample; 32 is linear float, nothing cut. [default: 8, for TIFF, JXL and DNG 16]"),
+        Literal[8, 10, 12, 16, 32] | None,
+        typer.Option(
+            help="Bits of a sample; 32 is linear float, nothing cut; 10 and 12 are for AVIF. "
+            "[default: 8, for TIFF, JXL and DNG 16]"
+        ),
     ] = None,
     colour_space: Annotated[
         Literal["srgb", "display-p3", "rec2020", "prophoto"],
@@ -174,13 +176,15 @@ def develop(
         }
         finishing |= {"highlights": highlights, "sharpen": sharpen, "long-edge": long_edge, "megapixels": megapixels}
         _refuse_finishing(finishing | {"colour-space": "" if colour_space == "srgb" else colour_space})
+    if kind == "avif" and depth > 8 and colour_space == "prophoto":
+        raise SettingsError("--colour-space prophoto: an AVIF of so many bits cannot say so; give --bits 8")
     if kind == "jxl" and colour_space != "srgb":
         raise SettingsError(
             f"--colour-space {colour_space}: a .jxl holds srgb; choose another --format, or leave it out"
         )
     image.check(Path(f"*{suffix}"), depth)
-    encoding = image.Encoding(compression, tiled)
-    if encoding != image.Encoding() and kind != "tiff":
+    encoding = image.Encoding(compression, tiled, depth if depth == 10 or depth == 12 else 12)
+    if (tiled or compression != "none") and kind != "tiff":
         raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")
     parsed = amplifier.parse(amp)
     balance, size, device = options.white_balance(wb), options.memory(memory), options.device(device)
@@ -233,7 +237,7 @@ def develop(
         look=finish.Look(exposure=exposure, stretch=stretch, tone=tone, contrast=contrast, highlights=highlights),
         colour_space="camera" if kind == "dng" else colour_space,
         size=Size(long_edge, megapixels),
-        bits=depth,
+        bits=16 if depth == 10 or depth == 12 else depth,
         memory=size - held,
     )
     if merged:

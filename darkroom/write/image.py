@@ -35,7 +35,7 @@ from darkroom import tiff
 from darkroom.colour import Space
 from darkroom.errors import OutputError, SettingsError
 from darkroom.frame import Picture
-from darkroom.write import icc
+from darkroom.write import avif, icc
 from darkroom.write import part as parts
 
 DEPTHS = {
@@ -44,7 +44,7 @@ DEPTHS = {
     ".tiff": (8, 16, 32),
     ".jpg": (8,),
     ".jpeg": (8,),
-    ".avif": (8,),
+    ".avif": (8, 10, 12),
     ".jxl": (8, 16),
     ".dng": (16,),
 }
@@ -72,12 +72,14 @@ _BAND = 1 << 19
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a TIFF is laid out; PNG and JPEG have one way each."""
+    """How a TIFF is laid out, and how deep an AVIF is; the others have one way each."""
 
     compression: Compression = "none"
     """With a predictor; zstd is smaller and faster than deflate, but some programs cannot read it."""
     tiled: bool = False
     """Tiles of 256 x 256 in place of strips, for programs that show a part of a large picture."""
+    depth: Literal[10, 12] = 12
+    """Bits of a sample of an AVIF made of a uint16 picture."""
 
 
 def check(path: Path, bits: int) -> None:
@@ -119,12 +121,23 @@ def write(
     there, even one that appeared meanwhile, is replaced only if `overwrite`. After any error nothing is left behind.
     Raises SettingsError for a format that cannot hold the picture, OutputError for a place that cannot take it.
     """
-    check(path, 8 * picture.dtype.itemsize)
+    deep = path.suffix.lower() == ".avif" and picture.dtype == np.uint16
+    check(path, encoding.depth if deep else 8 * picture.dtype.itemsize)
+    if deep:
+        codes = avif.encode(
+            picture.astype(np.uint16, copy=False), bits=encoding.depth, quality=AVIF_QUALITY, space=space, exif=exif
+        )
+        whole(path, lambda file: _all(file, codes), overwrite=overwrite)
+        return
     as_tiff = partial(_tiff, encoding=encoding)
     encoders: dict[str, Callable[[BinaryIO, Picture, bytes, bytes], None]] = {".png": _png, ".avif": _avif}
     encoders |= {".tif": as_tiff, ".tiff": as_tiff, ".jpg": _jpeg, ".jpeg": _jpeg, ".jxl": _jxl}
     encode, profile = encoders[path.suffix.lower()], icc.profile(space, linear=picture.dtype == np.float32)
     whole(path, lambda file: encode(file, picture, exif, profile), overwrite=overwrite)
+
+
+def _all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
 
 
 def whole(path: Path, encode: Callable[[BinaryIO], None], *, overwrite: bool) -> None:
@@ -343,7 +356,7 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 
 def _avif(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
-    from PIL import Image  # imagecodecs writes 12 bits, too, but neither EXIF nor profile
+    from PIL import Image
 
     encoded = Image.fromarray(np.ascontiguousarray(picture))
     told = {"exif": exif} if exif else {}

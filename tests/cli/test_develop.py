@@ -56,6 +56,7 @@ def test_notes_are_told(develop, photo):
         ((), "a.png", ("PNG", "RGB")),
         (("--format", "jpeg"), "a.jpg", ("JPEG", "RGB")),
         (("-o", "b.TIF", "--bits", "8"), "b.TIF", ("TIFF", "RGB")),
+        (("-o", "a.avif", "--bits", "12"), "a.avif", ("AVIF", "RGB")),
         (("-o", "new", "--format", "tiff", "--bits", "8"), "new/a.tif", ("TIFF", "RGB")),
     ],
 )
@@ -119,6 +120,9 @@ def test_every_setting_reaches_the_picture(develop, photo, words):
         (("--brackets", "1,x"), "--brackets 1,x: are no brightnesses; give"),
         (("--brackets", "1,1.0"), "--brackets 1,1.0: names one brightness twice"),
         (("--bits", "32"), "*.png: .png holds 8 or 16 bits, not 32"),
+        (("--bits", "12"), "*.png: .png holds 8 or 16 bits, not 12"),
+        (("-o", "a.avif", "--bits", "16"), "*.avif: .avif holds 8 or 10 or 12 bits, not 16"),
+        (("-o", "a.avif", "--bits", "12", "--colour-space", "prophoto"), "--colour-space prophoto: an AVIF of so"),
         (("-o", "a.png", "--format", "tiff"), "a.png: is no name for --format tiff; leave one of them out"),
         (("-o", "a.webp"), 'a.webp: cannot write ".webp"; name it'),
         (("--model", "none"), "none: no such network; shipped are"),

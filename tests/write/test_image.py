@@ -445,3 +445,18 @@ def test_avif_and_jxl_keep_the_picture_and_its_exif(tmp_path, name):
         image.write(deep, tmp_path / "deep.jxl", exif=b"", overwrite=False)
         back = imagecodecs.jpegxl_decode((tmp_path / "deep.jxl").read_bytes())
         assert back.dtype == np.uint16 and abs(back.astype(int) - deep).mean() < 400
+
+
+@pytest.mark.parametrize("depth", [10, 12])
+def test_a_deep_avif_keeps_the_picture_its_space_and_its_exif(tmp_path, depth):
+    ramp = np.linspace(3000, 60000, 64 * 48).reshape(48, 64, 1) * np.array([1, 0.8, 0.6])
+    picture = ramp.astype(np.uint16)
+    block = tiff.block({271: tiff.field(tiff.ASCII, "Nikon")})
+    encoding = image.Encoding(depth=depth)
+    image.write(picture, tmp_path / "a.avif", exif=block, overwrite=False, encoding=encoding, space="rec2020")
+    data = (tmp_path / "a.avif").read_bytes()
+    back = imagecodecs.avif_decode(data)
+    assert back.dtype == np.uint16 and abs(back.astype(int) - (picture >> (16 - depth))).mean() < 2**depth / 500
+    assert b"nclx" + struct.pack(">HH", 9, 13) in data  # BT.2020, under the sRGB curve
+    with Image.open(tmp_path / "a.avif") as seen:
+        assert seen.getexif()[271] == "Nikon" and seen.size == (64, 48)
