@@ -18,6 +18,9 @@ from darkroom.errors import SettingsError
 from darkroom.frame import CELL, SRGB_TO_XYZ, Frame
 
 Array = NDArray[np.float32]
+SATURATED = 0.999
+"""Of where a colour saturates: what rounding leaves of it."""
+
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -142,7 +145,8 @@ def bright(frame: Frame, rows: slice, cols: slice, *, gains: Array, ratio: float
     `rows` and `cols` are in packed pixels and start on a CFA cell; where they reach past the mosaic
     it is continued by its own cells, mirrored. Returns (C, h, w) = light x gain x ratio within
     the LIMITS of the network's input, noise below black left negative; for networks of input "sensor" no
-    gain is applied and the lower limit is 0, as SID has it; for those of input "srgb" it is `developed`.
+    gain is applied and the lower limit is 0, as SID has it; for those of input "srgb" it is `developed`. Where a colour
+    saturates in the sensor below 1, highlights are `rebuilt`.
     """
     packing = contract.packing
     if packing == "srgb3":
@@ -158,7 +162,22 @@ def bright(frame: Frame, rows: slice, cols: slice, *, gains: Array, ratio: float
         _amplify(
             mosaic[s.top :: period, s.left :: period], plane, (s.top, s.left), frame=frame, gains=balance, ratio=ratio
         )
+    if contract.input in ("balanced", "headroom") and ratio * float(np.min(gains)) < 1:
+        rebuilt(packed, np.asarray(gains, np.float32) * np.float32(ratio), packing)
     return np.clip(packed, *LIMITS[contract.input], out=packed)
+
+
+def rebuilt(packed: Array, limits: Array, packing: Packing) -> None:
+    """Make saturated sites as bright as the brightest of their packed pixel, in place: neutral, not magenta or cyan.
+
+    packed: (C, h, w) balanced light. limits: (3,), where each colour saturates. The true light is beyond, so that the
+    colours that go farther tell of it; where all are saturated, nothing tells of a colour.
+    """
+    cell, across = CELL[KIND[packing]], _period(packing)[1]
+    brightest = packed.max(0)
+    for s in SITES[packing]:
+        plane, best = packed[s.channel, s.row :: across, s.col :: across], brightest[s.row :: across, s.col :: across]
+        np.copyto(plane, best, where=plane >= limits[cell[s.top, s.left]] * np.float32(SATURATED))
 
 
 def grey_world(frame: Frame) -> Array:

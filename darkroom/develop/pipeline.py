@@ -263,7 +263,7 @@ def _kept(look: Look, bits: int, contract: Contract) -> bool:
 def _headroom(frame: Frame, gains: Array, ratio: float) -> float:
     """Times white that the picture's light reaches.
 
-    At most the ratio: below 1, saturated sites would show the sensor's own colour, which is magenta.
+    At most the ratio: below 1, what saturated in the sensor is a guess (`cfa.rebuilt`).
     """
     held = [headroom for headroom in HEADROOMS if headroom <= max(ratio, 1.0)]
     return next((each for each in held if amplifier.clipped(frame, gains, ratio / each) <= SPENT), held[-1])

@@ -208,3 +208,32 @@ def test_demosaicking_a_flat_colour_gives_it_back(packing):
 def test_sampling_sees_each_site_through_its_colour(kind):
     rgb = np.broadcast_to(np.array([0, 1, 2]), (13, 17, 3))
     assert (cfa.sample(rgb, kind) == colours((13, 17), kind)).all()
+
+
+def seen(mosaic: np.ndarray, kind: str, gains: tuple[float, ...], ratio: float, **changes) -> np.ndarray:
+    """What a network is given of a whole mosaic."""
+    contract = replace(contract_for(kind), **changes)
+    rows, columns = (slice(0, length // PIXEL[contract.packing]) for length in mosaic.shape)
+    frame = frame_of(mosaic.clip(0, 16383).astype(np.uint16), kind)
+    return cfa.bright(frame, rows, columns, gains=np.float32(gains), ratio=ratio, contract=contract)
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+@pytest.mark.parametrize(("gains", "ratio"), [((2, 1, 1.5), 0.5), ((0.8, 1, 2.6), 1.0), ((1.2, 1, 1.4), 0.7)])
+def test_light_that_saturates_in_every_colour_is_neutral(kind, gains, ratio):
+    white = seen(np.full((48, 48), 16383), kind, gains, ratio)
+    assert np.allclose(white, min(max(gains) * ratio, 1), atol=1e-3)
+
+
+def test_only_saturated_sites_are_rebuilt():
+    """A lamp of light (1.6, 1.2, 0.3) times white's: green saturates, red and blue do not."""
+    gains = (2, 1, 1.5)
+    light = np.broadcast_to(np.float32([1.6, 1.2, 0.3]), (48, 48, 3))
+    mosaic = 512 + cfa.sample(light / np.float32(gains), "bayer") * 15871
+    red, green, blue, other = seen(mosaic, "bayer", gains, 0.5).mean((1, 2))
+    assert (red, green, blue, other) == pytest.approx((0.8, 0.8, 0.15, 0.8), abs=1e-3)
+
+
+def test_what_saturates_beyond_white_is_left_to_the_network():
+    white = seen(np.full((48, 48), 16383), "bayer", (2, 1, 1.5), 1.0, input="headroom")
+    assert sorted(white[:, 0, 0].tolist()) == pytest.approx([1, 1, 1.5, 2])
