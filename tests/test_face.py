@@ -37,6 +37,7 @@ OF_FILES = {
     "tiled",
     "on_conflict",
     "journal",
+    "cluster",
     "recursive",
     "as_json",
     "dry_run",

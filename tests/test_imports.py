@@ -64,6 +64,8 @@ LIBRARIES = {
     "onnx": ("darkroom.train", "darkroom.evaluate.cost"),
     "skimage": ("darkroom.evaluate",),
     "bm3d": ("darkroom.evaluate",),
+    "dask": ("darkroom.batch",),
+    "distributed": ("darkroom.batch",),
 }
 """A library -> the modules and packages that alone may import it."""
 

@@ -9,7 +9,7 @@ allowed; what does not fit waits its turn. Nothing here prints: the caller hears
 import errno
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -73,7 +73,7 @@ class Result:
     """How many this stands for: a file that fails is one result, whatever its brackets."""
     error: str | None = None
     """One line that names the file."""
-    bug: Exception | None = None
+    bug: BaseException | None = None
     """Where the error was not the file's: what was raised, with its traceback."""
 
 
@@ -109,11 +109,7 @@ def run(
     `stop` is asked before each file. Raises ModelError where the network asked for cannot be had, before any file is
     developed.
     """
-    for done in batch.settled:
-        if done.error is None:
-            on_done(Result(done.input, done.path, "skipped"))
-        else:
-            on_done(Result(done.input, None, "failed", error=done.error))
+    tell_settled(batch, on_done)
     if not batch.jobs:
         return
     for folder in {target.path.parent for job in batch.jobs for target in job.targets}:
@@ -122,6 +118,50 @@ def run(
     @cache
     def load(name: str) -> Model:
         return model.load(model.find(name), device=choice.device, alone=batch.pictures == 1)
+
+    through(
+        batch.jobs,
+        choice,
+        settings,
+        load=load,
+        encoding=encoding,
+        on_tile=on_tile,
+        on_done=on_done,
+        stop=stop,
+        prepare=prepare,
+        compare=compare,
+        keep=keep,
+    )
+
+
+def tell_settled(batch: Batch, on_done: Callable[[Result], None]) -> None:
+    """Tell of the pictures that need no work."""
+    for done in batch.settled:
+        if done.error is None:
+            on_done(Result(done.input, done.path, "skipped"))
+        else:
+            on_done(Result(done.input, None, "failed", error=done.error))
+
+
+def through(
+    jobs: Sequence[Job],
+    choice: Choice,
+    settings: Settings,
+    *,
+    load: Callable[[str], Model],
+    encoding: Encoding,
+    on_tile: Callable[[Path, int, int], None],
+    on_done: Callable[[Result], None],
+    stop: Callable[[], bool],
+    prepare: Callable[[Frame, Path], Frame],
+    compare: Callable[[Frame, Model, Settings], Picture] | None = None,
+    keep: Callable[[Path, Frame, Developed, Picture], None] | None = None,
+    more: bool = False,
+) -> bool:
+    """Take some jobs through the three stages; whether the disk can take no more. Else as `run`.
+
+    load: gives a network by its name or file, the same one each time. more: other jobs will follow; the decoder stays.
+    """
 
     def network(cfa: CFA) -> Model:
         return load(choice.name or model.default(cfa, choice.quality))
@@ -148,10 +188,10 @@ def run(
         return reader.submit(_read, job.input, ready) if job else None
 
     try:
-        ahead = begin(batch.jobs[0])
-        network(_likely_cfa(batch.jobs[0].input))  # loads while the first file is decoded
+        ahead = begin(jobs[0])
+        network(_likely_cfa(jobs[0].input))  # loads while the first file is decoded
         largest = 0
-        for job, following in zip(batch.jobs, (*batch.jobs[1:], None), strict=True):
+        for job, following in zip(jobs, (*jobs[1:], None), strict=True):
             if stop() or full:
                 break
             assert ahead
@@ -159,10 +199,10 @@ def run(
                 frame, seconds = ahead.result()
             except Exception as error:
                 settle(leave=0)
-                on_done(_failed(job.input, error, len(job.targets)))
+                on_done(failed(job.input, error, len(job.targets)))
                 ahead = begin(following)
                 continue
-            if following is None:
+            if following is None and not more:
                 child.end()  # its memory is the network's
             largest = max(largest, frame.mosaic.size)
             flight = _in_flight(largest, following, settings)
@@ -185,7 +225,7 @@ def run(
                     tags = _exif(job.input, frame, developed)
                 except Exception as error:
                     settle(leave=0)
-                    on_done(_failed(job.input, error, len(job.targets) - made))
+                    on_done(failed(job.input, error, len(job.targets) - made))
                     break
                 if chosen not in introduced:
                     introduced.add(chosen)
@@ -200,6 +240,7 @@ def run(
     finally:
         reader.shutdown(wait=False, cancel_futures=True)
         writer.shutdown(wait=True, cancel_futures=True)
+    return full
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +303,7 @@ def _write(
         if keep and work.frame and work.before is not None:
             keep(path, work.frame, developed, work.before)
     except Exception as error:
-        return _failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
+        return failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
     seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)
     result = Result(
         input=work.input,
@@ -280,7 +321,7 @@ def _write(
     return result, False
 
 
-def _failed(path: Path, error: Exception, pictures: int = 1) -> Result:
+def failed(path: Path, error: BaseException, pictures: int = 1) -> Result:
     """Say in one line what went wrong; keep the exception where it is nobody's input that did."""
     if isinstance(error, DarkroomError):
         return Result(path, None, "failed", pictures=pictures, error=told(error, path))

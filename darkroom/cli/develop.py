@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +16,7 @@ from darkroom.errors import ModelError, SettingsError, escaped
 
 if TYPE_CHECKING:
     from darkroom.batch.jobs import Batch
+    from darkroom.cli.running import Elsewhere
     from darkroom.frame import Frame
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng", "avif": ".avif", "jxl": ".jxl"}
@@ -143,6 +145,10 @@ def develop(
     save_preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Keep the options of this run as a preset of yours.")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://...|FILE|local:N", help="Develop on the workers of a Dask cluster."),
+    ] = None,
     as_json: options.Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
 ) -> None:
@@ -194,6 +200,9 @@ def develop(
     to_stdout = output == pipes.PIPE or (output is None and files == [pipes.PIPE])
     files, output = context.with_resource(pipes.piped(files, output, suffix, dry_run=dry_run, as_json=as_json))
     merged: dict[Path, tuple[Path, ...]] = {}
+    if cluster and (burst or sheet or to_stdout):
+        other = "--burst" if burst else "--sheet" if sheet else "-o -"
+        raise SettingsError(f"--cluster: {other} needs all on one machine; leave one of them out")
     if watch and (burst or to_stdout):
         raise SettingsError(
             f"--watch: {'--burst' if burst else '-o -'} wants all photos at once; leave one of them out"
@@ -256,6 +265,7 @@ def develop(
         to_stdout=to_stdout,
         journal=journal,
         sheet=sheet,
+        elsewhere=_on_cluster(cluster, dark, camera_file) if cluster else None,
     )
     if planned is None:
         well = work.watch(files, recursive, plan)
@@ -274,6 +284,18 @@ def develop(
         show.log(f"darkroom: the other {left} were not developed")
     if show.failed:
         raise typer.Exit(FAILED)
+
+
+def _on_cluster(place: str, dark: list[str] | None, camera_file: Path | None) -> "Elsewhere":
+    """Have the workers of a cluster do what `batch.run` does here."""
+    from darkroom.batch import cluster, jobs
+
+    frames = jobs.found(dark, recursive=True) if dark else []
+    pattern = cluster.Pattern(
+        tuple(source.path.absolute() for source in frames),
+        camera_file.with_suffix(".npz").absolute() if camera_file else None,
+    )
+    return partial(cluster.run, place=place, pattern=pattern)
 
 
 def _older(model: str | None, quality: str) -> "Callable[[Path], frozenset[str]]":

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typer import Context
 
 FILE = "darkroom.toml"
-OF_ONE_RUN = frozenset({"files", "preset", "save_preset", "dry_run", "as_json", "help", "watch"})
-"""Parameters of `develop` that no file can hold."""
+OF_ONE_RUN = frozenset({"files", "preset", "save_preset", "dry_run", "as_json", "help", "watch", "cluster"})
+"""Parameters of `develop` that no file can hold: whose machines do the work is nothing to be said beside photos."""
 OF_ONE_PLACE = OF_ONE_RUN | {"output"}
 """And what no preset should: it would name one picture for all photos."""
 

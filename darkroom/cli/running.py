@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from darkroom.batch import batch
 from darkroom.batch.batch import Result
@@ -20,6 +20,21 @@ from darkroom.develop.pipeline import Settings
 from darkroom.errors import ModelError, SettingsError, escaped
 from darkroom.frame import Frame
 from darkroom.write.image import Encoding
+
+
+class Elsewhere(Protocol):
+    """What develops a batch on other machines."""
+
+    def __call__(
+        self,
+        batch: Batch,
+        choice: batch.Choice,
+        settings: Settings,
+        *,
+        encoding: Encoding,
+        on_done: Callable[[Result], None],
+        stop: Callable[[], bool],
+    ) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,8 @@ class Run:
     """Whether to keep one."""
     sheet: bool
     """Whether to keep a contact sheet."""
+    elsewhere: "Elsewhere | None" = None
+    """What develops in place of this process, where something does."""
 
     @cached_property
     def page(self) -> Sheet | None:
@@ -68,18 +85,22 @@ class Run:
                     page.heard(result)
 
             try:
-                batch.run(
-                    planned,
-                    self.choice,
-                    self.settings,
-                    encoding=self.encoding,
-                    on_tile=show.tile,
-                    on_done=heard,
-                    stop=stop,
-                    prepare=self.prepare,
-                    compare=before if page else None,
-                    keep=page.keep if page else None,
-                )
+                if self.elsewhere:
+                    encoding = self.encoding
+                    self.elsewhere(planned, self.choice, self.settings, encoding=encoding, on_done=heard, stop=stop)
+                else:
+                    batch.run(
+                        planned,
+                        self.choice,
+                        self.settings,
+                        encoding=self.encoding,
+                        on_tile=show.tile,
+                        on_done=heard,
+                        stop=stop,
+                        prepare=self.prepare,
+                        compare=before if page else None,
+                        keep=page.keep if page else None,
+                    )
             except ModelError as error:  # the network asked for cannot be had: no photo's fault
                 raise SettingsError(str(error)) from error
             except KeyboardInterrupt:

@@ -1,0 +1,403 @@
+"""Many files on many machines: the jobs of a batch go to Dask's workers, a few at a time.
+
+jobs -> tasks of some photos each -> pictures on a file system that all machines share, and results as they come
+
+Each worker process keeps its network loaded, and decodes, develops and writes beside one another as `batch` does. What
+a lost worker had in work is done again by another one, photo by photo; a photo that goes on to kill workers is given
+up. Nothing is kept of what is done, and of what is to come only the plan.
+"""
+
+import asyncio
+import os
+import pickle
+import queue
+import signal
+import socket
+import threading
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkroom import __version__
+from darkroom.batch import batch as one_machine
+from darkroom.batch.batch import Choice, Result
+from darkroom.batch.jobs import Batch, Job
+from darkroom.develop import model
+from darkroom.develop.model import Model
+from darkroom.develop.pipeline import Settings
+from darkroom.errors import DarkroomError, OutputError, RawError, SettingsError
+from darkroom.frame import Frame
+from darkroom.sensor import darkframes
+from darkroom.write import image, part
+from darkroom.write.image import Encoding
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+LOCAL = "local:"
+CHUNK = 8
+"""Photos of a task, at most: enough that decoding and writing hide behind the network, few enough to lose."""
+AHEAD = 2
+"""Tasks a worker process has at a time: one in work and one to go on with."""
+POISON = 3
+"""Workers that may die of one photo."""
+LOST = 12
+"""Workers that may die while they have a photo, even where it cannot be told that they had begun it."""
+PATIENCE = 60
+"""Seconds to wait for the first worker."""
+GLANCE = 0.25
+"""Seconds between two looks at what the user wishes."""
+ROUND = 2.0
+"""Seconds between two counts of the workers."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Where a sensor's pattern is to be learned from, on each worker for itself: it is too large to send around."""
+
+    frames: tuple[Path, ...] = ()
+    """Lens-cap frames."""
+    profile: Path | None = None
+    """A camera's profile."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the tasks of one run have in common."""
+
+    run: str
+    choice: Choice
+    settings: Settings
+    encoding: Encoding
+    pattern: Pattern
+
+
+def run(
+    batch: Batch,
+    choice: Choice,
+    settings: Settings,
+    *,
+    place: str,
+    encoding: Encoding = Encoding(),
+    pattern: Pattern = Pattern(),
+    on_done: Callable[[Result], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Develop every job as `batch.run` does, on a cluster; results come as they are ready, not in order.
+
+    place: a scheduler's address, the file it wrote, or "local:N" for N processes here. Ctrl-C stops every worker after
+    its photo in work. Raises SettingsError where there is no such cluster or its workers are of another version,
+    OutputError where a worker does not see the files, ModelError as `batch.run`.
+    """
+    one_machine.tell_settled(batch, on_done)
+    if not batch.jobs:
+        return
+    here = Path.cwd()
+    folders = {here / target.path.parent for job in batch.jobs for target in job.targets if target.late is None}
+    for folder in folders:
+        image.make_folder(folder)
+        part.sweep(folder)
+    name = choice.name and str(Path(choice.name).absolute() if choice.name.endswith(".onnx") else choice.name)
+    work = _Work(uuid.uuid4().hex, replace(choice, name=name), settings, encoding, pattern)
+    with _connected(place) as client:
+        _Run(client, work, here, batch, on_done, stop).follow()
+
+
+class _Run:
+    """One run as its client sees it: what is to be done, and what is in flight."""
+
+    def __init__(
+        self,
+        client: "Client",
+        work: _Work,
+        here: Path,
+        batch: Batch,
+        on_done: Callable[[Result], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.client, self.work, self.here, self.on_done, self.stop = client, work, here, on_done, stop
+        self.jobs, self.left = iter(batch.jobs), len(batch.jobs)
+        self.again: deque[Job] = deque()
+        """What a lost worker had in work: each a task of its own, so that a poisonous one is known by it."""
+        self.flying: dict[Future[Any], tuple[Job, ...]] = {}
+        self.landed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self.tickets: dict[Future[Any], str] = {}
+        self.begun: set[str] = set()
+        """Tickets of tasks that a worker has begun: Dask blames those that waited behind them, too."""
+        self.deaths: Counter[Path] = Counter()
+        self.losses: Counter[Path] = Counter()
+        """Workers lost while they had a photo, begun or not."""
+        self.halted = self.full = False
+        self.error: DarkroomError | None = None
+
+    def follow(self) -> None:
+        """Keep the workers busy until all is done, or the user, a full disk or an error ends it."""
+        workers, looked = self._greeted(), 0.0
+        self.client.subscribe_topic(self.work.run, lambda event: self.begun.add(event[1]))
+        while True:
+            looked += GLANCE
+            if looked >= ROUND:
+                workers, looked = len(self.client.nthreads()), 0.0
+            if self.stop() and not self.halted:
+                self.halted = True
+                self.client.run(_halt, self.work.run, on_error="ignore")
+            while len(self.flying) < AHEAD * max(workers, 1) and (jobs := self._next(max(workers, 1))):
+                self._submit(jobs)
+            if not self.flying:
+                break
+            with suppress(queue.Empty):
+                self._settle(self.landed.get(timeout=GLANCE))
+                looked -= GLANCE
+        if self.error:
+            raise self.error
+
+    def _greeted(self) -> int:
+        """Wait for a worker and see that all there are can do the work; their number."""
+        try:
+            self.client.wait_for_workers(1, timeout=PATIENCE)
+            heard = self.client.run(_greeting)
+        except TimeoutError:
+            where = self.client.scheduler_info()["address"]
+            raise SettingsError(f"{where}: has no worker; start one on each machine: dask worker {where}") from None
+        except ImportError as error:
+            raise SettingsError(f"a worker has no darkroom ({error}); install darkroom-raw there, too") from None
+        for address, (host, version) in heard.items():
+            if version != __version__:
+                raise SettingsError(
+                    f"worker {address} on {host}: has darkroom {version}, this is {__version__}; install the same there"
+                )
+        return len(heard)
+
+    def _next(self, workers: int) -> tuple[Job, ...]:
+        """Take the jobs of the next task, fewer towards the end; none where there are no more, or it is over."""
+        if self.halted or self.full or self.error:
+            return ()
+        if self.again:
+            return (self.again.popleft(),)
+        wanted = min(CHUNK, max(1, self.left // (2 * AHEAD * workers)))
+        jobs = tuple(islice(self.jobs, wanted))
+        self.left -= len(jobs)
+        return jobs
+
+    def _submit(self, jobs: tuple[Job, ...]) -> None:
+        there = tuple(_absolute(job, self.here) for job in jobs)
+        key = f"darkroom-{uuid.uuid4().hex}"
+        future = self.client.submit(_develop, self.work, there, key, key=key, pure=False, retries=0)
+        self.flying[future], self.tickets[future] = jobs, key
+        future.add_done_callback(self.landed.put)
+
+    def _settle(self, future: "Future[Any]") -> None:
+        from distributed.scheduler import KilledWorker
+
+        jobs, ticket = self.flying.pop(future), self.tickets.pop(future)
+        begun = ticket in self.begun
+        self.begun.discard(ticket)
+        if future.status == "finished":
+            results, full = future.result()
+            if full and self.full:
+                results = results[:-1]  # a full disk is told once
+            self.full = self.full or full
+            for result in results:
+                self.on_done(self._as_asked(result, jobs))
+            return
+        if future.status != "error":
+            raise OutputError("the cluster's scheduler is gone; start it, and run the same command again")
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            for job in jobs:
+                self._revive(job, error.allowed_failures + 1, begun=begun, alone=len(jobs) == 1)
+        elif isinstance(error, DarkroomError):
+            self.error = self.error or error
+        else:
+            for job in jobs:
+                self.on_done(one_machine.failed(job.input, error, len(job.targets)))
+
+    def _revive(self, job: Job, deaths: int, *, begun: bool, alone: bool) -> None:
+        """Have a photo whose worker was lost developed again, alone, or give it up."""
+        self.losses[job.input] += deaths
+        if begun:
+            self.deaths[job.input] += deaths
+        if alone and (self.deaths[job.input] >= POISON or self.losses[job.input] >= LOST):
+            died = max(self.deaths[job.input], POISON)
+            line = f"{job.input}: {died} workers died of it, it is given up; try it on one machine, without --cluster"
+            self.on_done(Result(job.input, None, "failed", pictures=len(job.targets), error=line))
+            return
+        # What the lost worker had written of it is this run's own.
+        targets = tuple(replace(target, overwrite=True) for target in job.targets)
+        self.again.append(replace(job, targets=targets))
+
+    def _as_asked(self, result: Result, jobs: tuple[Job, ...]) -> Result:
+        """Name files as the user did."""
+        job = next((job for job in jobs if self.here / job.input == result.input), None)
+        if job is None:
+            return result
+        output = result.output
+        if output and not job.targets[0].path.is_absolute():
+            output = output.relative_to(self.here)
+        error = result.error and result.error.replace(str(result.input), str(job.input), 1)
+        return replace(result, input=job.input, output=output, error=error)
+
+
+def _absolute(job: Job, here: Path) -> Job:
+    targets = tuple(replace(target, path=here / target.path) for target in job.targets)
+    return Job(here / job.input, targets)
+
+
+@contextmanager
+def _connected(place: str) -> "Iterator[Client]":
+    """Reach a cluster, or start one here."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise SettingsError("--cluster: needs Dask's distributed; pip install 'darkroom-raw[cluster]'") from None
+    if place.startswith(LOCAL):
+        with _local(place) as client:
+            yield client
+        return
+    if "://" not in place and not Path(place).is_file():
+        raise SettingsError(f"--cluster {place}: no such file; give tcp://HOST:PORT, a scheduler's file, or local:N")
+    try:
+        reach: dict[str, Any] = {"address": place} if "://" in place else {"scheduler_file": place}
+        client = Client(**reach, timeout=10)  # seconds
+    except (OSError, ValueError, TimeoutError) as error:
+        raise SettingsError(f"--cluster {place}: cannot be reached ({error}); is `dask scheduler` running?") from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _local(place: str) -> "Iterator[Client]":
+    """Start worker processes here, which share the cores, and end them behind us."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    number = place.removeprefix(LOCAL)
+    if not number.isdigit() or not int(number):
+        raise SettingsError(f"--cluster {place}: is no number of workers; give local:2 or so")
+    # A terminal's Ctrl-C reaches every process of the command; the workers are to hear of it from here.
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+            cluster = LocalCluster(
+                n_workers=int(number),
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=":0",
+                silence_logs=50,  # logging.CRITICAL: what matters of lost workers is told by the results
+            )
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+    with cluster, Client(cluster) as client:
+        if hasattr(os, "sched_setaffinity"):
+            cores = sorted(os.sched_getaffinity(0))
+            for place_, address in enumerate(client.nthreads()):
+                client.run(_pin, cores[place_ % len(cores) :: int(number)], workers=[address])
+        yield client
+
+
+# --- on the workers ---
+
+_ONE = threading.Lock()
+"""A network is run by one thread at a time, however many a worker has."""
+_HALTED: set[str] = set()
+
+
+def _greeting() -> tuple[str, str]:
+    return socket.gethostname(), __version__
+
+
+def _halt(run: str) -> None:
+    _HALTED.add(run)
+
+
+def _pin(cores: list[int]) -> None:
+    os.sched_setaffinity(0, cores)
+
+
+def _develop(work: _Work, jobs: tuple[Job, ...], ticket: str) -> tuple[list[Result], bool]:
+    """Develop some photos; what became of them, and whether the disk can take no more."""
+    results: list[Result] = []
+    with _ONE:
+        _tell_begun(work.run, ticket)
+        for job in jobs:
+            _check_seen(job)
+        todo, skipped = _undone(jobs)
+        full = todo and one_machine.through(
+            todo,
+            work.choice,
+            work.settings,
+            load=partial(_loaded, work.choice.device),
+            encoding=work.encoding,
+            on_tile=lambda path, done, tiles: None,
+            on_done=results.append,
+            stop=lambda: work.run in _HALTED,
+            prepare=_preparing(work.pattern),
+            more=True,
+        )
+    return [*skipped, *map(_sendable, results)], bool(full)
+
+
+def _tell_begun(run: str, ticket: str) -> None:
+    """Tell the client that a task is begun, and wait until the scheduler has heard it: this worker may die of it."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    told = asyncio.run_coroutine_threadsafe(_heard(worker.scheduler, run, ticket), worker.loop.asyncio_loop)  # type: ignore[attr-defined]
+    told.result(PATIENCE)
+
+
+async def _heard(scheduler: Any, run: str, ticket: str) -> None:
+    await scheduler.log_event(topic=run, msg=ticket)
+
+
+def _undone(jobs: tuple[Job, ...]) -> tuple[tuple[Job, ...], list[Result]]:
+    """Leave out what the worker that had these jobs before has written, where the scheduler gave them out again."""
+    todo, skipped = [], []
+    for job in jobs:
+        there = [target for target in job.targets if not target.overwrite and target.late is None]
+        done = [target for target in there if target.path.exists()]
+        skipped += [Result(job.input, target.path, "skipped") for target in done]
+        if left := tuple(target for target in job.targets if target not in done):
+            todo.append(Job(job.input, left))
+    return tuple(todo), skipped
+
+
+def _check_seen(job: Job) -> None:
+    """Raise where a file system that the client sees is not mounted here; a file that is missing in it is its own."""
+    where = f"a worker on {socket.gethostname()} cannot see it; mount it there under the same name"
+    if not job.input.parent.is_dir():
+        raise RawError(f"{job.input.parent}: {where}")
+    for target in job.targets:
+        if target.late is None and not target.path.parent.is_dir():
+            raise OutputError(f"{target.path.parent}: {where}")
+
+
+@cache
+def _loaded(device: str, name: str) -> Model:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return model.load(model.find(name), device=device, threads=cores, alone=False)
+
+
+@cache
+def _preparing(pattern: Pattern) -> Callable[[Frame, Path], Frame]:
+    if not pattern.frames and not pattern.profile:
+        return lambda frame, path: frame
+    learned = darkframes.load(pattern.profile) if pattern.profile else darkframes.learn(list(pattern.frames))
+    return lambda frame, path: darkframes.removed(frame, learned, path)
+
+
+def _sendable(result: Result) -> Result:
+    """Leave out an exception that cannot travel; its line says what it was."""
+    try:
+        pickle.dumps(result.bug)
+    except Exception:
+        return replace(result, bug=None)
+    return result

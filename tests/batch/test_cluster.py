@@ -1,0 +1,142 @@
+"""The same batch on workers: the same pictures, whatever becomes of a worker."""
+
+from pathlib import Path
+
+import pytest
+from conftest import noise
+from made import write_network
+
+from darkroom.batch import batch, cluster, jobs
+from darkroom.develop import amplifier, pipeline
+from darkroom.errors import OutputError, RawError, SettingsError
+
+distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
+
+SETTINGS = pipeline.Settings(amp=amplifier.parse("2"))
+KILLER = """
+import os
+from darkroom.batch import batch
+
+def read(path, prepare, read=batch._read):
+    return os._exit(9) if path.name == "b.dng" else read(path, prepare)
+
+if batch._read.__name__ == "_read":  # Dask may load this more than once
+    batch._read = read
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with a network."""
+    monkeypatch.chdir(tmp_path)
+    write_network(tmp_path / "n.onnx")
+    return tmp_path
+
+
+@pytest.fixture
+def photos(write_dng) -> list[str]:
+    return [write_dng(f"{name}.dng", noise((64, 80), seed=seed)).name for seed, name in enumerate("abcd")]
+
+
+@pytest.fixture(scope="module")
+def inside():
+    """A cluster within this process, which starts at once."""
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=False, dashboard_address=":0") as here:
+        yield here.scheduler_address
+
+
+@pytest.fixture
+def cli(request):
+    return request.getfixturevalue("run")
+
+
+def run(on: str, names, *, stop=lambda: False, **wishes) -> list[batch.Result]:
+    results: list[batch.Result] = []
+    planned = jobs.plan(names, **wishes)
+    cluster.run(planned, batch.Choice("n.onnx"), SETTINGS, place=on, on_done=results.append, stop=stop)
+    return sorted(results, key=lambda result: result.input)
+
+
+def test_workers_make_the_pictures_that_one_machine_makes(inside, photos):
+    Path("bad.dng").write_bytes(b"II*\0 but no raw")
+    Path("out").mkdir()
+    Path("out/d.png").write_bytes(b"mine")
+    results = run(inside, [*photos, "bad.dng"], place="out", conflict="skip")
+    batch.run(
+        jobs.plan(photos[:3], place="alone"),
+        batch.Choice("n.onnx"),
+        SETTINGS,
+        on_tile=lambda path, done, tiles: None,
+        on_done=lambda result: None,
+        stop=lambda: False,
+    )
+    assert [(str(result.input), result.outcome) for result in results] == [
+        ("a.dng", "written"),
+        ("b.dng", "written"),
+        ("bad.dng", "failed"),
+        ("c.dng", "written"),
+        ("d.dng", "skipped"),
+    ]
+    assert results[2].error.startswith("bad.dng: ")
+    for result in (*results[:2], results[3]):
+        assert result.output == Path("out", f"{result.input.stem}.png") and result.model == "test" and result.ratio == 2
+        assert result.output.read_bytes() == Path("alone", result.output.name).read_bytes()
+    assert Path("out/d.png").read_bytes() == b"mine"
+
+
+def test_the_command_says_what_it_says_on_one_machine(inside, photos, cli):
+    Path("bad.dng").write_bytes(b"II*\0 but no raw")
+    words = ("develop", *photos, "bad.dng", "-o", "out", "--model", "n.onnx", "--amp", "2", "--journal")
+    code, out, err = cli(*words, "--cluster", inside)
+    assert code == 1 and sorted(out.split()) == [f"out/{name}.png" for name in "abcd"]
+    assert "darkroom: bad.dng: " in err and Path("out/darkroom.sqlite").stat().st_size
+    assert cli(*words, "--burst", "--cluster", inside)[0] == 2
+
+
+def test_a_wish_to_stop_reaches_the_workers_and_the_same_again_does_the_rest(inside, photos):
+    done = run(inside, photos, stop=lambda: True)
+    assert len(done) < 4
+    results = run(inside, photos, conflict="skip")
+    assert [result.outcome for result in results].count("skipped") == len(done)
+    assert len(results) == 4 and all(Path(f"{name}.png").stat().st_size for name in "abcd")
+
+
+def test_a_worker_that_cannot_see_a_folder_ends_the_run_by_name(inside, photos, monkeypatch):
+    monkeypatch.setattr(cluster, "_absolute", lambda job, here: jobs.Job(Path("/nowhere") / job.input, job.targets))
+    with pytest.raises(RawError, match="^/nowhere: a worker on .* cannot see it; mount it there under the same name"):
+        run(inside, photos)
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="^/nowhere/out: a worker on .* cannot see it"):
+        cluster._check_seen(jobs.Job(Path(photos[0]).absolute(), (jobs.Target(Path("/nowhere/out/a.png"), 1, False),)))
+
+
+def test_what_a_scheduler_gives_out_again_is_not_made_twice(photos):
+    Path("a.png").write_bytes(b"by the worker before")
+    (first, *_) = jobs.plan(["b.dng", "a.dng"], conflict="overwrite").jobs
+    written = jobs.Job(Path("a.dng"), (jobs.Target(Path("a.png"), 1, overwrite=False),))
+    todo, skipped = cluster._undone((first, written))
+    assert todo == (first,) and [result.output for result in skipped] == [Path("a.png")]
+
+
+@pytest.mark.parametrize(
+    ("place", "complaint"),
+    [
+        ("none.json", "--cluster none.json: no such file; give tcp://HOST:PORT, a scheduler's file, or local:N"),
+        ("local:x", "--cluster local:x: is no number of workers; give local:2 or so"),
+        ("smoke://here", "--cluster smoke://here: cannot be reached"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_said_so(photos, place, complaint):
+    with pytest.raises(SettingsError, match=complaint):
+        run(place, photos)
+
+
+def test_a_photo_that_kills_three_workers_is_given_up_and_the_rest_goes_on(photos, here):
+    import dask
+
+    (here / "killer.py").write_text(KILLER)
+    with dask.config.set({"distributed.worker.preload": [str(here / "killer.py")]}):
+        results = run("local:2", photos, place="out")
+    assert [result.outcome for result in results] == ["written", "failed", "written", "written"]
+    assert results[1].error.startswith("b.dng: 3 workers died of it, it is given up")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "c.png", "d.png"]
