@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from darkroom import __version__
-from darkroom.errors import DarkroomError, SettingsError, escaped
+from darkroom.cli import say
+from darkroom.errors import DarkroomError, SettingsError
 
 COMMANDS = (
     "develop",
@@ -44,7 +45,7 @@ def main() -> None:
     try:
         _app()(prog_name="darkroom")
     except DarkroomError as error:
-        print(f"darkroom: {escaped(str(error))}", file=sys.stderr)
+        say.line(f"darkroom: {str(error)}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)
 
 
@@ -85,7 +86,7 @@ def _app() -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"darkroom {__version__}")
+        say.line(f"darkroom {__version__}")
         raise typer.Exit
 
 

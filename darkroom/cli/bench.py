@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.cli import options
+from darkroom.cli import options, say
 from darkroom.errors import SettingsError, escaped
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def bench(
     for figure in chain(measured, *(apart[group]() for group in groups if group in APART)):
         figures.append(figure)
         if as_json:
-            print(speed.to_line(figure, where), flush=True)
+            say.line(speed.to_line(figure, where))
     if as_json:
         return
     from rich.console import Console
@@ -118,11 +118,11 @@ def _faults(files: list[Path], full: bool, as_json: bool) -> None:
     )
     if as_json:
         for tally in tallies:
-            print(json.dumps(asdict(tally)))
+            say.line(json.dumps(asdict(tally)))
         return
-    print(f"{'':18}{'mutants':>9}{'refused':>9}{'sound':>7}{'missed':>8}{'process fell':>14}")
+    say.line(f"{'':18}{'mutants':>9}{'refused':>9}{'sound':>7}{'missed':>8}{'process fell':>14}")
     for tally in tallies:
-        print(f"{tally.kind:18}{tally.mutants:9}{tally.refused:9}{tally.sound:7}{tally.missed:8}{tally.fell:14}")
+        say.line(f"{tally.kind:18}{tally.mutants:9}{tally.refused:9}{tally.sound:7}{tally.missed:8}{tally.fell:14}")
 
 
 def _names(names: int) -> "Iterator[Figure]":
@@ -146,7 +146,7 @@ def _training(recipe: str, threads: int) -> "Iterator[Figure]":
 
 
 def _say(step: str) -> None:
-    print(f"bench: {step}", file=sys.stderr)
+    say.line(f"bench: {step}", file=sys.stderr)
 
 
 def _sizes(text: str) -> tuple[float, ...]:

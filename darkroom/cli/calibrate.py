@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from darkroom.cli import say
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -59,14 +60,15 @@ def calibrate(
     for line in _notes(found):
         _say(f"note: {line}")
     if output is None:
-        print(text, end="")
+        for line in text.splitlines():
+            say.line(line)
         return
     from darkroom.sensor import darkframes
 
     darkframes.save(darkframes.learn(caps), output.with_suffix(".npz"))
     output.write_text(text, encoding="utf-8")
-    print(output)
-    print(output.with_suffix(".npz"))
+    say.line(output)
+    say.line(output.with_suffix(".npz"))
 
 
 def _figures(point: "Point") -> str:
@@ -116,4 +118,5 @@ def _notes(found: "Calibration") -> list[str]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    for each in line.split("\n"):
+        say.line(each, file=sys.stderr)

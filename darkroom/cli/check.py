@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.cli import FAILED, grids, options, terminable
-from darkroom.errors import DarkroomError, SettingsError, escaped, told
+from darkroom.cli import FAILED, grids, options, say, terminable
+from darkroom.errors import DarkroomError, SettingsError, told
 
 if TYPE_CHECKING:
     from darkroom.develop.amplifier import Amp
@@ -87,7 +87,7 @@ def check(
     if photos:
         grids.show([_ordinary(loaded, _sound(photos, failed))], (), to_stderr=False)
     for error in failed:
-        print(f"darkroom: {error}", file=sys.stderr)
+        say.line(f"darkroom: {error}", file=sys.stderr)
     if failed:
         raise typer.Exit(FAILED)
 
@@ -103,13 +103,13 @@ def _raws(names: list[str], output: Path | None, recursive: bool, device: str) -
     grids.show([rawfiles.grid(checked)], (), to_stderr=False)
     for shown in checked:
         if shown.row.found and not shown.failed:
-            print(escaped(f"{shown.row.file}: {shown.row.found}"))
+            say.line(f"{shown.row.file}: {shown.row.found}")
     if folder:
         for written in rawfiles.write(folder, checked):
-            print(written)
+            say.line(written)
     failed = [shown.row.found for shown in checked if shown.failed]
     for error in failed:
-        print(f"darkroom: {escaped(error)}", file=sys.stderr)
+        say.line(f"darkroom: {error}", file=sys.stderr)
     if failed:
         raise typer.Exit(FAILED)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from darkroom.cli import options
+from darkroom.cli import options, say
 
 RATIO, ORDINARY = 200, 8
 """How much too dark the scene is photographed: in extreme darkness, and as most photos of a night are."""
@@ -62,7 +62,7 @@ def demo(
     _photograph(photo, ratio)
     frame = raw.read(photo)
     for note in network.notes:
-        print(note, file=sys.stderr)
+        say.line(note, file=sys.stderr)
     after = pipeline.expose(frame, network, settings)
     before = pipeline.expose(frame, network, replace(settings, denoise=0.0))
     image.write(after.picture, picture, exif=b"", overwrite=True)
@@ -75,8 +75,8 @@ def demo(
         (picture, f"developed at x{after.ratio:.3g} {by}"),
         (both, "before | after: plainly amplified | developed"),
     ):
-        print(f"{what}:", file=sys.stderr)
-        print(path, flush=True)
+        say.line(f"{what}:", file=sys.stderr)
+        say.line(path)
 
 
 def _photograph(path: Path, ratio: float) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import FAILED, STOPPED, options, pipes, presets
-from darkroom.errors import ModelError, SettingsError, escaped
+from darkroom.cli import FAILED, STOPPED, options, pipes, presets, say
+from darkroom.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     from darkroom.batch.jobs import Batch
@@ -227,7 +227,7 @@ def develop(
         presets.check_free(context, save_preset)
     if not as_json:
         for line in presets.described(context):
-            print(line, file=sys.stderr)
+            say.line(line, file=sys.stderr)
     if dry_run and planned:
         _say_what_would_be(planned, as_json, presets.used(context))
         return
@@ -270,7 +270,7 @@ def develop(
     if planned is None:
         well = work.watch(files, recursive, plan)
         if save_preset:
-            print(f"preset {save_preset} saved in {presets.save(context, save_preset)}", file=sys.stderr)
+            say.line(f"preset {save_preset} saved in {presets.save(context, save_preset)}", file=sys.stderr)
         raise typer.Exit(0 if well else FAILED)
     with running.stoppable() as stop:
         show = work.once(planned, stop)
@@ -382,11 +382,11 @@ def _say_what_would_be(planned: "Batch", as_json: bool, settings: dict[str, dict
     for source, path, outcome, error in found:
         if as_json:
             entries = {"input": str(source), "output": str(path), "outcome": outcome, "error": error}
-            print(json.dumps({**entries, "settings": settings}))
+            say.line(json.dumps({**entries, "settings": settings}))
         elif error is None:
-            print(escaped(f"{source} -> {path}") + ("  skipped, it is there already" if outcome == "skipped" else ""))
+            say.line(f"{source} -> {path}" + ("  skipped, it is there already" if outcome == "skipped" else ""))
     errors = [error for *_, error in found if error]
     for error in errors:
-        print(f"darkroom: {escaped(error)}", file=sys.stderr)
+        say.line(f"darkroom: {error}", file=sys.stderr)
     if errors:
         raise typer.Exit(FAILED)

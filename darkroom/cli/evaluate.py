@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import cropsheet, grids, metering, options, scoring, terminable
+from darkroom.cli import cropsheet, grids, metering, options, say, scoring, terminable
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def evaluate(
         from darkroom.evaluate.measure import EXPLAINED
 
         for name, explained in EXPLAINED.items():
-            print(f"{name:12}{explained.partition(': ')[2]}")
+            say.line(f"{name:12}{explained.partition(': ')[2]}")
         return
     terminable()
     if amplifier:
@@ -278,7 +278,7 @@ def evaluate(
             _unused("--sheet", "shows crops and measures nothing", unused | {"domain": domain == "raw"})
             at, by = scoring.numbers("--ratios", ratios), scoring.words(cameras)
             where = options.new_folder(crops)
-            print(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
+            say.line(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
             return
         measures = Measures(scoring.words(metrics), lpips_weights=lpips_weights, align=align)
         if ab and len(systems.shown(plan)) < 2:
@@ -321,7 +321,7 @@ def evaluate(
             for score in _scored(run, middles if html else None, folder, seen, asked):
                 scores.append(_priced(score, costs))
                 if as_json:
-                    print(report.to_line(scores[-1]), flush=True)
+                    say.line(report.to_line(scores[-1]))
         scores += merged
         if csv:
             report.write_csv(scores, csv)
@@ -402,11 +402,11 @@ def _bursts(photos: Path, model: str, device: str, ratios: tuple[float, ...], fr
 
     network = next(iter(options.networks([model], device).values()))
     scores = bursts.scores(photos, network, ratios or marks.RATIOS, frames, by_hand=by_hand)
-    print(f"bursts of {frames}, {'hand-held' if by_hand else 'from a tripod'}, {marks.CAMERA}, developed by {model}")
-    print(f"{'':26}{'dB':>8}{'dB at what moves':>20}")
+    say.line(f"bursts of {frames}, {'hand-held' if by_hand else 'from a tripod'}, {marks.CAMERA}, developed by {model}")
+    say.line(f"{'':26}{'dB':>8}{'dB at what moves':>20}")
     for each in grids.watched(scores, "bursts", None):
         moving = "" if each.moving != each.moving else f"{each.moving:.2f}"
-        print(f"{f'x{each.ratio:g} {each.way}':26}{each.psnr:8.2f}{moving:>20}")
+        say.line(f"{f'x{each.ratio:g} {each.way}':26}{each.psnr:8.2f}{moving:>20}")
 
 
 def _sensor(photos: Path, model: str, device: str) -> None:
@@ -415,13 +415,13 @@ def _sensor(photos: Path, model: str, device: str) -> None:
 
     network = next(iter(options.networks([model], device).values()))
     found = list(grids.watched(marks.scores(photos, network, lambda step: None), "a sensor's pattern", None))
-    print(f"{marks.SCENES} scenes of {marks.CROP[0]}x{marks.CROP[1]}, noise of {marks.CAMERA}, developed by {model}")
-    print(f"{'':38}{'dB':>8}{'hot sites seen':>18}{'sites filled in':>18}")
+    say.line(f"{marks.SCENES} scenes of {marks.CROP[0]}x{marks.CROP[1]}, noise of {marks.CAMERA}, developed by {model}")
+    say.line(f"{'':38}{'dB':>8}{'hot sites seen':>18}{'sites filled in':>18}")
     for each in found:
         way = f"x{each.ratio:g} {each.way}"
-        print(f"{way:38}{each.psnr:8.2f}{f'{each.visible} of {each.hot}':>18}{each.taken:18.0f}")
+        say.line(f"{way:38}{each.psnr:8.2f}{f'{each.visible} of {each.hot}':>18}{each.taken:18.0f}")
     sky = marks.sky()
-    print(f"a drawn sky: {sky.taken} of {sky.stars} stars {marks.STAR_WIDTH:g} sites wide were taken for hot sites")
+    say.line(f"a drawn sky: {sky.taken} of {sky.stars} stars {marks.STAR_WIDTH:g} sites wide were taken for hot sites")
 
 
 def _alone(option: str, given: object, others: Mapping[str, object]) -> None:

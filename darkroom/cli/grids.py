@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from darkroom.errors import escaped
+
 if TYPE_CHECKING:
     from darkroom.evaluate.report import Grid
 
@@ -20,20 +22,21 @@ def show(grids: "Sequence[Grid]", notes: Sequence[str], *, to_stderr: bool) -> N
     """Print every grid, systems down, and the notes."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(stderr=to_stderr)
     if not console.is_terminal:
         console.width = WIDTH
     for grid in grids:
-        console.print(grid.title, highlight=False, soft_wrap=True)
+        console.print(escaped(grid.title), markup=False, highlight=False, soft_wrap=True)
         table = Table()
         for i, title in enumerate(grid.header):
             table.add_column(title, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
         for row in grid.rows:
-            table.add_row(*row)
+            table.add_row(*(Text(escaped(cell)) for cell in row))
         console.print(table)
     for note in notes:
-        console.print(note, highlight=False, soft_wrap=True)
+        console.print(escaped(note), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

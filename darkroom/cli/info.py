@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from darkroom.cli import FAILED, options
+from darkroom.cli import FAILED, options, say
 from darkroom.errors import DarkroomError, SettingsError, escaped, told
 
 if TYPE_CHECKING:
@@ -53,11 +53,12 @@ def info(
             errors.append(told(error, file))
             entries = {"input": str(file), "error": errors[-1]}
         if as_json:
-            print(json.dumps(entries))
+            say.line(json.dumps(entries))
         elif "error" not in entries:
-            print(_page(entries))
+            for fact in _page(entries).splitlines():
+                say.line(fact)
     for line in errors:
-        print(f"darkroom: {escaped(line)}", file=sys.stderr)
+        say.line(f"darkroom: {line}", file=sys.stderr)
     if errors:
         raise typer.Exit(FAILED)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from darkroom.cli import options
+from darkroom.cli import options, say
 from darkroom.errors import escaped
 
 
@@ -28,18 +28,18 @@ def journal(
     groups, failures = book.report(folder)
     if as_json:
         for line in (*map(asdict, groups), *map(asdict, failures)):
-            print(json.dumps(line))
+            say.line(json.dumps(line))
         return
     before: dict[str, object] = {}
     for group in groups:
         seconds = group.seconds / group.pictures
-        print(
+        say.line(
             escaped(f"{group.pictures} by {group.network} {group.version}")
             + f", {group.first} to {group.last}, {seconds:.1f} s a picture"
         )
         changed = {name: value for name, value in group.settings.items() if before.get(name) != value}
         if changed:
-            print(escaped("    " + "  ".join(f"{name}={json.dumps(value)}" for name, value in changed.items())))
+            say.line("    " + "  ".join(f"{name}={json.dumps(value)}" for name, value in changed.items()))
         before = group.settings
     for failure in failures:
-        print(escaped(f"failed {failure.done}: {failure.error}"))
+        say.line(f"failed {failure.done}: {failure.error}")

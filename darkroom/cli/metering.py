@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from darkroom.cli import grids
+from darkroom.cli import grids, say
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def ratios(
             None,
         )
     ]
-    print(f"ratio found by --amp {amp} against the true one, EV, on {len(found)} dark raws ({cfa})")
+    say.line(f"ratio found by --amp {amp} against the true one, EV, on {len(found)} dark raws ({cfa})")
     groups = [("all", found)]
     groups += [(scene, [each for each in found if each.scene == scene]) for scene in lights if len(lights) > 1]
     groups += [(f"x{ratio:g}", [each for each in found if each.ratio == ratio]) for ratio in those]
@@ -58,7 +58,9 @@ def fit(photos: Path, file: Path) -> None:
     if len(taught) < lessons.GROUPS:
         raise SettingsError(f"{photos}: {len(taught)} photos teach too little; give {lessons.GROUPS} or more")
     found = lessons.left_out(all_of_them)
-    print(f"ratio found against the true one, EV, on {len(found)} scenes of {len(taught)} photos, each left out once")
+    say.line(
+        f"ratio found against the true one, EV, on {len(found)} scenes of {len(taught)} photos, each left out once"
+    )
     groups = [("all", found)]
     _show(groups + [(scene, [each for each in found if each.scene == scene]) for scene in lit.SCENES])
     command = f"darkroom evaluate --amplifier {photos.parent.name}/{photos.name} --fit {file.name}"
@@ -68,7 +70,7 @@ def fit(photos: Path, file: Path) -> None:
 def _show(groups: "list[tuple[str, list[Estimate]]]") -> None:
     from darkroom.evaluate.ratios import summary
 
-    print(f"{'':12}{'median error':>14}{'nine of ten within':>20}{'bias':>8}")
+    say.line(f"{'':12}{'median error':>14}{'nine of ten within':>20}{'bias':>8}")
     for name, group in groups:
         summed = summary(group)
-        print(f"{name:12}{summed.median:14.2f}{summed.nine_tenths:20.2f}{summed.bias:+8.2f}")
+        say.line(f"{name:12}{summed.median:14.2f}{summed.nine_tenths:20.2f}{summed.bias:+8.2f}")

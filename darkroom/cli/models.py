@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import typer
 
-from darkroom.cli import FAILED, options
-from darkroom.errors import DarkroomError, escaped
+from darkroom.cli import FAILED, options, say
+from darkroom.errors import DarkroomError
 
 
 def models(as_json: options.Json = False) -> None:
@@ -29,15 +29,15 @@ def models(as_json: options.Json = False) -> None:
             contract, fault = None, str(error)
         if as_json:
             facts = {"file": str(file), "checksum": whole[file], "error": fault or None}
-            print(json.dumps(facts | (asdict(contract) if contract else {})))
+            say.line(json.dumps(facts | (asdict(contract) if contract else {})))
         elif contract is None:
-            print(escaped(f"{file.stem}  cannot be read: {fault}"))
+            say.line(f"{file.stem}  cannot be read: {fault}")
         else:
             verdict = "checksum ok" if whole[file] else "checksum WRONG, install darkroom again"
-            print(
+            say.line(
                 f"{contract.name} {contract.version}  {contract.packing} -> {contract.output}"
-                f"  up to x{contract.max_ratio:g}  {file.stat().st_size / 1e6:.1f} MB  {contract.licence}  {verdict}\n"
-                f"    {contract.training}"
+                f"  up to x{contract.max_ratio:g}  {file.stat().st_size / 1e6:.1f} MB  {contract.licence}  {verdict}"
             )
+            say.line(f"    {contract.training}")
     if not all(whole.values()):
         raise typer.Exit(FAILED)

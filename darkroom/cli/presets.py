@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 from typer.core import TyperCommand
 
-from darkroom.cli import options
+from darkroom.cli import options, say
 from darkroom.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -113,14 +113,14 @@ def presets(
         found = stored.presets | found
     if as_json:
         for name, table in found.items():
-            print(json.dumps({"preset": name, "from": table.origin, "settings": table.values}))
+            say.line(json.dumps({"preset": name, "from": table.origin, "settings": table.values}))
         return
     if defaults and defaults.values:
-        print(f"defaults: {_listed(defaults.values)}  ({defaults.origin})")
+        say.line(f"defaults: {_listed(defaults.values)}  ({defaults.origin})")
     for name, table in found.items():
-        print(f"{name}: {_listed(table.values)}  ({table.origin})")
+        say.line(f"{name}: {_listed(table.values)}  ({table.origin})")
     if not found:
-        print(f"no presets in {places[0] if places else _users()}; make one by --save-preset", file=sys.stderr)
+        say.line(f"no presets in {places[0] if places else _users()}; make one by --save-preset", file=sys.stderr)
 
 
 def known(parameters: Iterable[Parameter]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from darkroom.cli import STOPPED, options
+from darkroom.cli import STOPPED, options, say
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -128,9 +128,9 @@ def train(
         with _watched() as tell:
             made = loop.train(plan, material, folder, carried_out, tell)
     except KeyboardInterrupt:
-        print(f"stopped; run the same command again to go on from {folder}'s last checkpoint", file=sys.stderr)
+        say.line(f"stopped; run the same command again to go on from {folder}'s last checkpoint", file=sys.stderr)
         raise typer.Exit(STOPPED) from None
-    print(made)
+    say.line(made)
     for variant in _words(variants):
         _export(made, variant, plan, material)
 
@@ -146,12 +146,12 @@ def _list(camera_file: Path | None) -> None:
     from darkroom.sensor import noise
     from darkroom.train import recipe
 
-    print("recipes")
+    say.line("recipes")
     for name in recipe.names():
-        print(f"  {name:12} {recipe.load(name).about}")
-    print("cameras")
+        say.line(f"  {name:12} {recipe.load(name).about}")
+    say.line("cameras")
     for name, camera in noise.cameras(camera_file).items():
-        print(f"  {name:12} {camera.model}, {camera.cfa}")
+        say.line(f"  {name:12} {camera.model}, {camera.cfa}")
 
 
 def _told_apart(source: Path | None, pairs: Path | None, photos: Path | None) -> tuple[Path | None, Path | None]:
@@ -226,12 +226,12 @@ def _export(made: Path, variant: str, plan: "Recipe", material: "Material") -> N
     else:
         file = export.quantised(made, [example.bright for example in examples[::2]])
         examples = examples[1::2] or examples
-    print(file)
+    say.line(file)
     _say(f"{file.name}: {export.loss_of(file, made, examples):.3f} dB below {made.name} on the validation data")
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    say.line(line, file=sys.stderr)
 
 
 def _words(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from darkroom.cli import options
+from darkroom.cli import options, say
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def trials(
         raise SettingsError("trials: need photos to learn from and others to score on; give --photos and --validation")
     chosen = [table.find(row) for row in rows or [t.name for t in table.TRIALS if vgg or t.name != "hybrid"]]
     if not as_json:
-        print(f"{'':11} {'group':11} {'dB':>6} {'SSIM':>6} {'steps':>6} {'M':>6} {'GMAC':>6}  published")
+        say.line(f"{'':11} {'group':11} {'dB':>6} {'SSIM':>6} {'steps':>6} {'M':>6} {'GMAC':>6}  published")
     for trial in chosen:
-        print(f"trials: {trial.name}", file=sys.stderr)
+        say.line(f"trials: {trial.name}", file=sys.stderr)
         _row(trial, photos, validation, minutes, threads, vgg, cache or options.cache_folder(), as_json)
 
 
@@ -110,10 +110,9 @@ def _row(
         "published": trial.published,
     }
     if as_json:
-        print(json.dumps(row), flush=True)
+        say.line(json.dumps(row))
         return
-    print(
+    say.line(
         f"{row['trial']:11} {row['group']:11} {row['psnr']:6.2f} {row['ssim']:6.3f} {row['steps']:6} "
         f"{row['parameters'] / 1e6:6.2f} {row['macs'] / 1e9:6.0f}  {row['published']}",
-        flush=True,
     )

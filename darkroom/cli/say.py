@@ -1,0 +1,12 @@
+"""The one place that prints: a line a call, and nothing in it that a terminal would obey."""
+
+import sys
+from typing import TextIO
+
+from darkroom.errors import escaped
+
+
+def line(text: object, *, file: TextIO | None = None) -> None:
+    """Print a line to stdout, or to `file`: names, paths and errors come from files, so control characters go out as
+    escapes. Raises BrokenPipeError where nobody reads on."""
+    print(escaped(str(text)), file=file or sys.stdout, flush=True)
