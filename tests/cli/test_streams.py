@@ -73,3 +73,11 @@ def test_the_time_left_is_that_of_all_so_far(show):
     telling.done = telling.written = 2
     assert telling._told(2.0) == "2 of 12  2.0 s a picture  20 s left"
     assert re.fullmatch(r"20 s left", Show(1, "auto", False, started=80.0)._told(0.545))
+
+
+def test_a_batch_ends_with_the_seconds_of_each_picture_written(show, capfd):
+    now, telling = show
+    telling.written, telling.skipped = 4, 8
+    now[0] += 10
+    telling.end()
+    assert capfd.readouterr().err == "4 written, 8 skipped, 0 failed in 10.0 s, 2.5 s a picture\n"

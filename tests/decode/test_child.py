@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -262,3 +263,14 @@ def test_the_decoder_starts_as_a_module_of_its_room(write_dng: WriteDng):
     command = [sys.executable, "-m", "darkroom.decode.libraw"]
     run = subprocess.run(command, input=asked.encode(), cwd=ROOT, capture_output=True, check=True)
     assert json.loads(run.stdout)["width"] == 60
+
+
+@pytest.mark.parametrize(("read", "rate"), [(raw.read, 4e6), (partial(raw.render, kind="srgb", curve="srgb"), 1e6)])
+def test_large_files_get_more_patience(write_dng: WriteDng, monkeypatch, read, rate):
+    path = write_dng("a.dng", noise((40, 60)))
+    os.truncate(path, 120_000_000)  # a hole
+    waits = []
+    timer = threading.Timer
+    monkeypatch.setattr(threading, "Timer", lambda wait, do: waits.append(wait) or timer(wait, do))
+    read(path, patience=2)
+    assert waits == [120_000_000 / rate]

@@ -351,3 +351,14 @@ def test_a_crop_beyond_the_picture_ends_with_it(write_dng: WriteDng, origin, siz
 def test_a_real_crop_leaves_the_black_columns_out(shared_raw: Path):
     frame = raw.read(shared_raw / "good" / "blackmagic_pocket4k.dng")
     assert (frame.visible.height, frame.visible.width) == (2160, 4096)
+
+
+def test_black_that_differs_by_column_is_counted(write_dng: WriteDng):
+    path = write_dng("a.dng", noise((40, 60)), black=512)
+    data = bytearray(path.read_bytes())
+    start = struct.unpack_from("<I", data, 4)[0]
+    for entry in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        if struct.unpack_from("<H", data, entry)[0] == 50778:  # CalibrationIlluminant1 gives way to BlackLevelDeltaH
+            struct.pack_into("<HHIHH", data, entry, 50715, 3, 1, 1, 0)
+    path.write_bytes(data)
+    assert (raw.read(path).black == 513).all()

@@ -266,3 +266,9 @@ def test_photos_that_look_suspicious_are_sound(scene):
     elif scene == "a dark corner":
         sensor[400:, 600:] = rng.random((240, 300)) < 0.02
     assert intact.lost_from(sensor, 16383) is None
+
+
+def test_a_frame_that_is_flat_nearly_everywhere_excuses_a_flat_stretch():
+    sensor = np.full((640, 640), 64, np.uint16)
+    sensor[::7] += np.random.default_rng(0).random(sensor[::7].shape) < 1 / 120
+    assert intact.lost_from(sensor, 16383) is None

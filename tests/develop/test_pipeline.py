@@ -428,3 +428,10 @@ def test_the_guess_is_for_those_who_leave_it_to_the_camera(write_dng, tmp_path):
     np.testing.assert_allclose(pipeline._gains(replace(frame, sources=Sources()), "camera")[0], (2, 1, 1.5), rtol=1e-3)
     network = model.load(write_network(tmp_path / "n.onnx"), device="cpu")
     assert any("guessed" in note for note in pipeline.expose(frame, network, PLAIN).notes)
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.06, True), (0.04, False)])
+def test_clipping_is_told_from_one_site_in_twenty(networks, frame, monkeypatch, share, warned):
+    monkeypatch.setattr(amplifier, "clipped", lambda *_: share)
+    notes = pipeline.expose(frame, networks["bayer"], PLAIN).notes
+    assert any("of the sites are clipped" in note for note in notes) == warned

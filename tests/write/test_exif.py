@@ -306,3 +306,11 @@ def test_exiftool_finds_nothing_missing(write_dng, run, here, suffix):
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Missing" not in said and "not allowed in JPEG" not in said
     assert suffix == "tif" or said.rstrip().endswith("OK")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(1 / 160, (1, 160)), (1 / 8000, (1, 8000)), (2.54, (127, 50)), (10.3, (103, 10))]
+)
+def test_exposure_times_are_told_as_cameras_do(seconds, told):
+    value = exif._rational(float(np.float32(seconds))).value
+    assert struct.unpack("<II", value) == told
