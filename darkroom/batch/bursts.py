@@ -71,7 +71,7 @@ def joining(others: Sequence[Path], load: Callable[[str], Model], settings: Sett
 
         def see(frame: Frame) -> NDArray[np.float32]:
             upright = replace(frame, orientation=1)
-            return _halved(pipeline.expose(upright, network, plain).picture)
+            return _reduced(pipeline.expose(upright, network, plain).picture, len(frame.black))
 
         def each() -> Iterator[Frame]:
             for other in others:
@@ -98,8 +98,8 @@ def loading(choice_device: str) -> Callable[[str], Model]:
     return cache(lambda name: model.load(model.find(name), device=choice_device))
 
 
-def _halved(picture: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Brightness at a pixel a cell: (H, W, 3) -> (H // 2, W // 2)."""
-    height, width = (length // 2 * 2 for length in picture.shape[:2])
-    rows = picture[:height:2, :width].astype(np.float32).sum(2) + picture[1:height:2, :width].sum(2)
-    return (rows[:, ::2] + rows[:, 1::2]) / np.float32(12)
+def _reduced(picture: NDArray[np.generic], side: int) -> NDArray[np.float32]:
+    """Brightness at a pixel a cell: (H, W, 3) -> (H // side, W // side)."""
+    height, width = (length // side * side for length in picture.shape[:2])
+    rows = sum(picture[top:height:side, :width].astype(np.float32).sum(2) for top in range(side))
+    return np.asarray(sum(rows[:, left::side] for left in range(side)), np.float32) / np.float32(3 * side**2)

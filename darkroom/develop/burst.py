@@ -31,7 +31,7 @@ FAR, NEAR = 6, 2
 BETTER = 0.97
 """Of a tile's difference at its neighbourhood's shift: only one with less is followed, for noise has a least, too."""
 BOX = 8
-"""Cells a side over which two frames are compared: noise averages out, what moved does not."""
+"""Cells a side, of Bayer, over which two frames are compared: noise averages out, what moved does not."""
 ALIKE, UNLIKE = 3.0, 2.0
 """Times what noise makes of the squared difference: up to the one a part counts in full; the other more, and half."""
 SMALL, EDGE = 4, 2.0
@@ -44,24 +44,26 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
     """Merge frames of one camera and exposure into the first; also tell how many count, in the mean over the picture.
 
     `see` develops a frame: (h, w) brightness, a pixel a cell. Memory does not grow with the number of frames. Raises
-    SettingsError for X-Trans, whose cells are too large to be moved by, and for a frame that is not like the first.
+    SettingsError for a frame that is not like the first. Cells of X-Trans are three times as wide as Bayer's: what they
+    do not meet counts less, so that a hand-held burst of it gains nothing, one from a tripod as much as Bayer's.
     """
-    if first.cfa != "bayer":
-        raise SettingsError(f"--burst: is for Bayer sensors, {first.camera} has {first.cfa}; develop its frames alone")
+    side = len(first.black)
+    spots = list(np.ndindex(side, side))
+    box = max(2, BOX * 2 // side)
     guide = _pyramid(see(first))
-    planes = [_cells(first.mosaic, spot) for spot in _SPOTS]
+    planes = [_cells(first.mosaic, spot, side) for spot in spots]
     totals = [plane.astype(np.float32) for plane in planes]
     counts = np.ones(planes[0].shape, np.float32)
-    doubts = [_doubt(plane, float(first.black[spot]), noise) for spot, plane in zip(_SPOTS, planes, strict=True)]
+    doubts = [_doubt(plane, float(first.black[spot]), noise, box) for spot, plane in zip(spots, planes, strict=True)]
     for frame in others:
         refuse_other(frame, first)
         seen = _pyramid(see(frame))
         shifts = _aligned(guide, seen)
         rows, columns, inside = _sources(shifts, counts.shape)
-        moved = [_cells(frame.mosaic, spot)[rows, columns] for spot in _SPOTS]
+        moved = [_cells(frame.mosaic, spot, side)[rows, columns] for spot in spots]
         unlike = np.zeros_like(counts)
         for own, other, doubt in zip(planes, moved, doubts, strict=True):
-            difference = _box(other.astype(np.float32) - own)
+            difference = _box(other.astype(np.float32) - own, box)
             unlike += np.square(difference) / doubt
         unlike /= len(planes)
         weight = inside / (1 + np.square(np.maximum(unlike - ALIKE, 0) / UNLIKE))
@@ -72,22 +74,19 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
             total += weight * other
     finer = max(1, min(FINER, int(65535 // first.white)))
     mosaic = first.mosaic * np.uint16(finer)  # what lies beyond the last whole cell stays the first frame's
-    for spot, total, own in zip(_SPOTS, totals, planes, strict=True):
+    for spot, total, own in zip(spots, totals, planes, strict=True):
         total /= counts
         total[own >= first.white] = first.white
         total *= np.float32(finer)
-        _cells(mosaic, spot)[:] = np.rint(total, out=total)
+        _cells(mosaic, spot, side)[:] = np.rint(total, out=total)
     one = replace(first, mosaic=mosaic, black=first.black * np.float32(finer), white=first.white * finer)
     return one, float(counts.mean())
 
 
-_SPOTS = ((0, 0), (0, 1), (1, 0), (1, 1))
-
-
-def _cells(mosaic: NDArray[np.uint16], spot: tuple[int, int]) -> NDArray[np.uint16]:
+def _cells(mosaic: NDArray[np.uint16], spot: tuple[int, int], side: int) -> NDArray[np.uint16]:
     """One kind of site, a view."""
-    height, width = (length // 2 * 2 for length in mosaic.shape)
-    return mosaic[spot[0] : height : 2, spot[1] : width : 2]
+    height, width = (length // side * side for length in mosaic.shape)
+    return mosaic[spot[0] : height : side, spot[1] : width : side]
 
 
 def refuse_other(frame: Frame, first: Frame) -> None:
@@ -102,10 +101,10 @@ def refuse_other(frame: Frame, first: Frame) -> None:
             raise SettingsError(f"has {what} {own}, the first frame {other}; give frames of one burst")
 
 
-def _doubt(plane: NDArray[np.uint16], black: float, noise: Noise) -> Array:
+def _doubt(plane: NDArray[np.uint16], black: float, noise: Noise, box: int) -> Array:
     """Variance of the difference of two frames' means over a box, by noise alone."""
-    light = _box(plane.astype(np.float32)) - np.float32(black)
-    return np.square(noise.at(light)) * np.float32(2 / BOX**2)
+    light = _box(plane.astype(np.float32), box) - np.float32(black)
+    return np.square(noise.at(light)) * np.float32(2 / box**2)
 
 
 def _sharp(guide: Array, other: Array, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:

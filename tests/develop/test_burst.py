@@ -93,6 +93,14 @@ def test_another_exposure_or_camera_is_refused():
             merge([first, other])
 
 
-def test_xtrans_is_refused():
-    with pytest.raises(SettingsError, match="is for Bayer sensors"):
-        merge([frame_of(np.full((60, 60), 600, np.uint16), "xtrans")] * 2)
+def test_xtrans_is_merged_by_its_own_cells():
+    """A hand that moves by whole cells of six sites, and an object that is there once."""
+    shots = [shot(index, (6 * index % 24, 12 * index % 36), box=100 + 40 * index) for index in range(FRAMES)]
+    frames = [frame_of(frame.mosaic, "xtrans") for frame, _ in shots]
+
+    def seen(frame) -> np.ndarray:
+        height, width = (length // 6 * 6 for length in frame.mosaic.shape)
+        return frame.mosaic[:height, :width].astype(np.float32).reshape(height // 6, 6, width // 6, 6).mean((1, 3))
+
+    merged, count = burst.merged(frames[0], frames[1:], grain.measure(frames[0]), seen)
+    assert error(merged, shots[0][1]) < 0.75 * error(frames[0], shots[0][1]) and count > 2
