@@ -68,7 +68,7 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What the tasks of one run have in common."""
 
     run: str
@@ -104,7 +104,7 @@ def run(
         image.make_folder(folder)
         part.sweep(folder)
     name = choice.name and str(Path(choice.name).absolute() if choice.name.endswith(".onnx") else choice.name)
-    work = _Work(uuid.uuid4().hex, replace(choice, name=name), settings, encoding, pattern)
+    work = Work(uuid.uuid4().hex, replace(choice, name=name), settings, encoding, pattern)
     with _connected(place) as client:
         _Run(client, work, here, batch, on_done, stop).follow()
 
@@ -115,7 +115,7 @@ class _Run:
     def __init__(
         self,
         client: "Client",
-        work: _Work,
+        work: Work,
         here: Path,
         batch: Batch,
         on_done: Callable[[Result], None],
@@ -322,7 +322,7 @@ def _pin(cores: list[int]) -> None:
     os.sched_setaffinity(0, cores)
 
 
-def _develop(work: _Work, jobs: tuple[Job, ...], ticket: str) -> tuple[list[Result], bool]:
+def _develop(work: Work, jobs: tuple[Job, ...], ticket: str) -> tuple[list[Result], bool]:
     """Develop some photos; what became of them, and whether the disk can take no more."""
     results: list[Result] = []
     with _ONE:

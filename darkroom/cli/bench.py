@@ -26,7 +26,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[WHAT]...",
-            help="Of develop, memory, folder, decoding, peers; where asked for train, names, faults.",
+            help="Of develop, memory, folder, decoding, peers; where asked for train, names, cluster, faults.",
             show_default=False,
         ),
     ] = None,
@@ -39,6 +39,9 @@ def bench(
     ] = None,
     model: options.ModelName = None,
     names: Annotated[int, typer.Option(metavar="N", min=100, help="Names in the folder that names plans.")] = 100_000,
+    photo_seconds: Annotated[
+        float, typer.Option(metavar="S", min=0.01, help="What a photo takes a worker, for cluster.")
+    ] = 2.0,
     recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="The recipe that train measures.")] = "fast",
     as_json: options.Json = False,
 ) -> None:
@@ -61,6 +64,11 @@ def bench(
         if len(groups) > 1:
             raise SettingsError("faults: is a campaign of its own; leave the other words out")
         _faults(_raws(raws or []), full, as_json)
+        return
+    if "cluster" in groups:
+        if len(groups) > 1:
+            raise SettingsError("cluster: is a simulation of its own; leave the other words out")
+        _cluster(photo_seconds, as_json)
         return
     plan = speed.Plan(
         megapixels=_sizes(megapixels),
@@ -123,6 +131,25 @@ def _faults(files: list[Path], full: bool, as_json: bool) -> None:
     say.line(f"{'':18}{'mutants':>9}{'refused':>9}{'sound':>7}{'missed':>8}{'process fell':>14}")
     for tally in tallies:
         say.line(f"{tally.kind:18}{tally.mutants:9}{tally.refused:9}{tally.sound:7}{tally.missed:8}{tally.fell:14}")
+
+
+def _cluster(photo: float, as_json: bool) -> None:
+    """Measure what a task costs, and tell how far a cluster would carry at that."""
+    from darkroom.batch import rehearsal
+    from darkroom.evaluate import clusters
+
+    each = rehearsal.cost()
+    _say(f"a task costs {1000 * each.scheduler:.2f} ms of CPU and {each.bytes} bytes besides its work")
+    if not as_json:
+        print(f"{'workers':>8}{'photos':>10}{'photos/s':>10}{'of linear':>11}{'scheduler s':>13}{'MB':>8}")
+    for pace in clusters.table(photo, each):
+        if as_json:
+            print(json.dumps(asdict(pace)))
+        else:
+            print(
+                f"{pace.workers:8}{pace.photos:10}{pace.rate:10.1f}{pace.linear:11.3f}{pace.scheduler:13.1f}"
+                f"{pace.bytes / 1e6:8.0f}"
+            )
 
 
 def _names(names: int) -> "Iterator[Figure]":

@@ -40,7 +40,10 @@ def train(
     ] = None,
     photos: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Clean photos, JPEG, PNG, TIFF, WebP, AVIF or raw, to be made dark."),
+        typer.Option(
+            metavar="FOLDER|LIST",
+            help="Clean photos, JPEG, PNG, TIFF, WebP, AVIF or raw, to be made dark; or a text that lists them.",
+        ),
     ] = None,
     validation: Annotated[
         Path | None,

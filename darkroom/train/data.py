@@ -124,10 +124,27 @@ def _scenes(found: Sequence[Pair]) -> Scenes:
 
 
 def _photos(folder: Path) -> Photos:
+    """List a folder's photos, or those that a text file names, one a line, relative to it."""
+    if folder.is_file():
+        return _listed(folder)
     found = (path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES or jobs.is_raw(path.name))
     names = tuple(sorted(found))
     if not names:
         raise SettingsError(f"{folder}: holds no photo; name a folder of clean photos, JPEG, PNG or raw")
+    return names
+
+
+def _listed(file: Path) -> Photos:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: is no list of photos ({error}); name a folder, or a text of paths") from error
+    names = tuple(file.parent / line for line in map(str.strip, lines) if line and not line.startswith("#"))
+    for name in names:
+        if name.suffix.lower() not in SUFFIXES and not jobs.is_raw(name.name):
+            raise SettingsError(f"{file}: {name} is no photo by its name; list JPEG, PNG or raw files, one a line")
+    if not names:
+        raise SettingsError(f"{file}: lists no photo; write one path a line")
     return names
 
 

@@ -244,10 +244,11 @@ def _follow(
             share = run.share()
             interrupted, over = workers.agreed(stopped(), share >= end, run.device)
             if over or interrupted or state.step % run.options.every == 0:
+                loss = workers.mean(float(np.mean(recent)), run.device)
                 if seen:
-                    psnr = _look(run, seen, loss=float(np.mean(recent)), rate=rate)
+                    psnr = _look(run, seen, loss=loss, rate=rate)
                     checkpoint.save(run.folder, run.network, run.average, optimiser, state)
-                    on_progress(Progress(share, state.step, float(np.mean(recent)), state.cpu_hours, psnr))
+                    on_progress(Progress(share, state.step, loss, state.cpu_hours, psnr))
                 recent.clear()
             elif state.step % HEARD == 0 and run.rank == 0:
                 on_progress(Progress(share, state.step, float(np.mean(recent)), state.cpu_hours, None))

@@ -33,6 +33,15 @@ def agreed(interrupted: bool, over: bool, device: torch.device) -> tuple[bool, b
     return bool(flags[0]), bool(flags[1])
 
 
+def mean(value: float, device: torch.device) -> float:
+    """Mean of a value over all processes: each sees its share of the batches only."""
+    if not distributed.is_initialized():
+        return value
+    summed = torch.tensor([value], dtype=torch.float32, device=device)  # no device but the CPU has float64 for sure
+    distributed.all_reduce(summed)
+    return float(summed) / distributed.get_world_size()
+
+
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
     """Turn SIGINT and SIGTERM into a question, so that a step is never cut in two; a second SIGINT ends at once."""

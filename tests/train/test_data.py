@@ -59,6 +59,16 @@ def test_photos_are_reduced_until_their_pixels_are_clean(photos, cache):
     assert shapes == [(100, 150, 3), (160, 240, 3), (200, 300, 3)]
 
 
+def test_a_list_of_photos_stands_for_a_folder(photos, cache, tmp_path):
+    listed = tmp_path / "photos.txt"
+    listed.write_text(f"# two of them\n{photos}/2.png\n\n{photos}/0.png\n")
+    material = gather(SENSOR, cache, photos=listed, validation=photos)
+    assert material.photos == (photos / "2.png", photos / "0.png")
+    listed.write_text("notes.md\n")
+    with pytest.raises(SettingsError, match=r"photos.txt: .*notes.md is no photo by its name; list JPEG, PNG or raw"):
+        gather(SENSOR, cache, photos=listed, validation=photos)
+
+
 def test_raw_photos_are_learnt_from_like_others(write_dng, cache, tmp_path):
     for i in range(2):
         write_dng(f"{i}.dng", conftest.noise((400, 600), seed=i) // 4 + 512)
