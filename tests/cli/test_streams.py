@@ -81,3 +81,14 @@ def test_a_batch_ends_with_the_seconds_of_each_picture_written(show, capfd):
     now[0] += 10
     telling.end()
     assert capfd.readouterr().err == "4 written, 8 skipped, 0 failed in 10.0 s, 2.5 s a picture\n"
+
+
+def test_a_single_photo_has_a_bar_that_moves_with_its_tiles(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Show(1, "auto", False) as telling:
+        assert telling._bar and telling._bar.tasks[0].fields["told"] == ""
+        telling.tile(Path("a.dng"), 3, 12)
+        assert telling._bar.tasks[0].completed == 0.25
+        telling.tile(Path("a.dng"), 12, 12)
+        assert telling._bar.tasks[0].completed == 0.95
+    assert telling._bar is None

@@ -184,3 +184,17 @@ def test_two_processes_learn_what_one_does(photos, tmp_path):
     for alone, shared in zip(one, two, strict=True):
         assert float(shared["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-4)
         assert float(shared["psnr"]) == pytest.approx(float(alone["psnr"]), abs=0.01)
+
+        assert float(shared["psnr"]) == pytest.approx(float(alone["psnr"]), abs=0.05)
+
+
+def test_the_loss_is_a_number_from_the_first_step_to_the_one_after_each_validation(
+    photos, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "HEARD", 1)
+    heard: list[loop.Progress] = []
+    plan = recipe_for(Stage(steps=5, batch=1, crop=48))
+    train(plan, photos, cache, tmp_path / "run", hear=heard.append, every=2)
+    assert [progress.step for progress in heard] == [1, 2, 3, 4, 5]
+    assert [progress.psnr is not None for progress in heard] == [False, True, False, True, True]
+    assert all(np.isfinite(progress.loss) for progress in heard)
