@@ -299,6 +299,9 @@ def _rows(picture: Picture) -> Iterator[bytes]:
 
 _NESTED = (34665, 34853)
 """The tags of the EXIF and the GPS directory."""
+_OF_JPEG = (37121, 40962, 40963)
+"""ComponentsConfiguration and PixelX/YDimension, which Exif 2.32 (4.6.5) keeps to compressed files; a TIFF's own tags
+say as much."""
 
 
 def _tell(file: BinaryIO, exif: bytes) -> None:
@@ -307,6 +310,9 @@ def _tell(file: BinaryIO, exif: bytes) -> None:
     order, at = tiff.header(block, 0)
     told, _ = tiff.read(block, 0, at, order)
     nested = {tag: tiff.read(block, 0, tiff.first(told, tag), order)[0] for tag in _NESTED if tag in told}
+    for directory in nested.values():
+        for tag in _OF_JPEG:
+            directory.pop(tag, None)
     place = file.seek(0, io.SEEK_END)
     place += file.write(bytes(place % 2))  # a directory begins at an even byte
     laid = tiff.lay_out({**told, **nested}, place)

@@ -304,8 +304,7 @@ def test_exiftool_finds_nothing_missing(write_dng, run, here, suffix):
     assert run("develop", "a.dng", "--model", "n.onnx", "--amp", "2", "-o", f"a.{suffix}")[0] == 0
     command = ["exiftool", "-validate", "-warning", "-a", f"a.{suffix}"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "Missing" not in said and "not allowed in JPEG" not in said
-    assert suffix == "tif" or said.rstrip().endswith("OK")
+    assert said.rstrip().endswith("OK"), said
 
 
 @pytest.mark.parametrize(
