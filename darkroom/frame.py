@@ -1,5 +1,6 @@
 """What a raw exposure is, once decoded: plain numbers, no file, no library."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -11,6 +12,41 @@ CFAS: tuple[CFA, ...] = get_args(CFA)
 
 Picture = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 """(H, W, 3) sRGB-encoded: 0..1 as 0..255, 0..65535 or 0..1."""
+
+DType = np.dtype[np.uint8] | np.dtype[np.uint16] | np.dtype[np.float32]
+"""Of a picture's samples."""
+
+Onward = Literal["down", "up", "right", "left"]
+"""Which way strips, each across all of a picture as it lies in the sensor, follow each other."""
+
+Band = Picture
+"""(h, W, 3), some rows of a picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """A picture in the making."""
+
+    shape: tuple[int, int, int]
+    """(H, W, 3), of the whole."""
+    dtype: DType
+    rows: Iterator[Band]
+    """Its rows, a few or all at a time, from the top; they can be had once."""
+
+    def whole(self) -> Picture:
+        """Wait for all of it."""
+        picture: Picture = np.empty((0, *self.shape[1:]), self.dtype)
+        top = 0
+        for band in self.rows:
+            if len(band) == self.shape[0]:
+                picture = band
+                continue
+            if not top:
+                picture = np.empty(self.shape, self.dtype)
+            picture[top : top + len(band)] = band
+            top += len(band)
+        return picture
+
 
 BAYER = np.array([[0, 1], [1, 2]], np.uint8)
 """Colour of each site of the canonical Bayer cell: 0 red, 1 green, 2 blue."""

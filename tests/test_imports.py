@@ -32,7 +32,7 @@ BELOW_THE_FACE = "batch"
 PROGRAM = "darkroom.decode.libraw"
 """What runs as a program of its own, which speaks by stdin and stdout: the one beside `cli`."""
 JOIN = "darkroom.develop.pipeline"
-SHARED = {f"darkroom.develop.{name}" for name in ("contract", "curves", "grain", "meter", "blocks", "tone")}
+SHARED = {f"darkroom.develop.{name}" for name in ("contract", "curves", "grain", "meter", "blocks", "tone", "upright")}
 """What joins the stages of `develop`, and what all of them may stand on."""
 UNDER_THE_DOOR = {"darkroom.develop.engines", "darkroom.develop.onnxfile", "darkroom.develop.door"}
 """What the opening of networks is built of, and nobody else in `develop` enters by."""

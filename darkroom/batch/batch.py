@@ -10,7 +10,7 @@ import errno
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,13 +19,14 @@ from typing import Literal
 import numpy as np
 
 from darkroom import __version__, tiff
+from darkroom.batch.handover import Handover
 from darkroom.batch.jobs import Batch, Job, Target
 from darkroom.decode import child, raw
 from darkroom.develop import model, pipeline
 from darkroom.develop.model import Model
-from darkroom.develop.pipeline import RESIDENT, Developed, Settings
+from darkroom.develop.pipeline import RESIDENT, Begun, Developed, Settings
 from darkroom.errors import DarkroomError, told
-from darkroom.frame import CFA, Frame, Picture
+from darkroom.frame import CFA, Bands, Frame, Picture
 from darkroom.tiff import Field, Fields
 from darkroom.write import exif, image, linear, part
 from darkroom.write.image import Encoding
@@ -47,7 +48,9 @@ class Seconds:
     read: float
     network: float
     finish: float
+    """From the last tile to the last row."""
     write: float
+    """From there to the file in its place."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ def through(
                 settle(leave=1 if flight else 0)
                 if full:
                     break
+                writing: Future[tuple[Result, bool]] | None = None
                 try:
                     chosen = network(frame.cfa)
                     other = 3 * frame.mosaic.size if compare else 0
@@ -220,20 +224,27 @@ def through(
                         hot_sites="off",
                         memory=settings.memory - flight - other,
                     )
-                    developed = pipeline.expose(frame, chosen, wanted, partial(on_tile, job.input))
                     before = compare(frame, chosen, wanted) if compare else None
-                    tags = _exif(job.input, frame, developed)
+                    told_of = None if before is None else replace(frame, mosaic=frame.mosaic[:0])
+                    whole = compare is not None or image.waits(target.path, encoding)
+                    begun = pipeline.begin(frame, chosen, wanted, partial(on_tile, job.input), whole=whole)
+                    tags = _exif(job.input, frame, begun)
+                    if chosen not in introduced:
+                        begun = replace(begun, notes=chosen.notes + begun.notes)
+                    with Handover() as handover:
+                        work = _Unwritten(job.input, target, begun, handover, tags, seconds, chosen, told_of, before)
+                        writing = writer.submit(_write, work, encoding, keep)
+                        writing.add_done_callback(handover.leave)
+                        handover.fill(begun.bands.rows)
                 except Exception as error:
+                    if writing:
+                        wait([writing])  # it has been given up
                     settle(leave=0)
                     on_done(failed(job.input, error, len(job.targets) - made))
                     break
-                if chosen not in introduced:
-                    introduced.add(chosen)
-                    developed = replace(developed, notes=chosen.notes + developed.notes)
-                told_of = None if before is None else replace(frame, mosaic=frame.mosaic[:0])
-                work = _Unwritten(job.input, target, developed, tags, seconds, chosen, told_of, before)
-                behind.append(writer.submit(_write, work, encoding, keep))
-                del developed, work, before  # the writer's now, which drops the picture once it is written
+                introduced.add(chosen)
+                behind.append(writing)
+                del begun, work, before  # the writer's now
             del frame
             ahead = ahead or begin(following)
         settle(leave=0)
@@ -245,11 +256,13 @@ def through(
 
 @dataclass(frozen=True, eq=False)
 class _Unwritten:
-    """A finished picture on its way to the disk."""
+    """A picture on its way to the disk."""
 
     input: Path
     target: Target
-    developed: Developed
+    begun: Begun
+    handover: Handover
+    """Through which its bands come."""
     tags: dict[int, Field | Fields]
     """Its EXIF, by `exif.directories`."""
     read: float
@@ -267,56 +280,55 @@ def _read(path: Path, prepare: Callable[[Frame, Path], Frame]) -> tuple[Frame, f
     return frame, time.perf_counter() - started
 
 
-def _exif(path: Path, frame: Frame, developed: Developed) -> dict[int, Field | Fields]:
-    height, width, _ = developed.picture.shape
+def _exif(path: Path, frame: Frame, begun: Begun) -> dict[int, Field | Fields]:
+    height, width, _ = begun.bands.shape
     software = f"darkroom {__version__}"
-    srgb = developed.space == "srgb"
-    return exif.directories(path, frame, developed.ratio, width=width, height=height, software=software, srgb=srgb)
+    srgb = begun.space == "srgb"
+    return exif.directories(path, frame, begun.ratio, width=width, height=height, software=software, srgb=srgb)
 
 
 def _write(
     work: _Unwritten, encoding: Encoding, keep: Callable[[Path, Frame, Developed, Picture], None] | None
 ) -> tuple[Result, bool]:
-    """Write a picture; also tell whether the disk can take no more."""
-    started = time.perf_counter()
-    developed, name = work.developed, work.model.contract.name
-    target, skipped = work.target.named(developed.ratio, name)
+    """Write a picture as it is made; also tell whether the disk can take no more."""
+    begun, name = work.begun, work.model.contract.name
+    target, skipped = work.target.named(begun.ratio, name)
     path = target.path
     if skipped:
         return Result(work.input, path, "skipped"), False
+    bands = Bands(begun.bands.shape, begun.bands.dtype, work.handover.bands())
     try:
         image.make_folder(path.parent)
-        if developed.negative:
+        picture = bands.whole() if keep or path.suffix.lower() == ".dng" else bands
+        if begun.course.negative and not isinstance(picture, Bands):
             linear.write(
                 path,
-                developed.picture.astype(np.uint16, copy=False),
-                developed.negative,
-                ratio=developed.ratio,
+                picture.astype(np.uint16, copy=False),
+                begun.course.negative,
+                ratio=begun.ratio,
                 tags=work.tags,
                 overwrite=target.overwrite,
             )
         else:
             block, overwrite = tiff.block(work.tags), target.overwrite
-            image.write(
-                developed.picture, path, exif=block, overwrite=overwrite, encoding=encoding, space=developed.space
-            )
-        if keep and work.frame and work.before is not None:
-            keep(path, work.frame, developed, work.before)
+            image.write(picture, path, exif=block, overwrite=overwrite, encoding=encoding, space=begun.space)
+        if keep and work.frame and work.before is not None and not isinstance(picture, Bands):
+            keep(path, work.frame, begun.developed(picture), work.before)
     except Exception as error:
         return failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
-    seconds = Seconds(work.read, developed.seconds.network, developed.seconds.finish, time.perf_counter() - started)
+    spent, written = begun.course.seconds, time.perf_counter() - begun.course.finished
     result = Result(
         input=work.input,
         output=path,
         outcome="written",
-        ratio=developed.ratio,
-        clipped=developed.clipped,
-        seconds=seconds,
-        model=work.model.contract.name,
+        ratio=begun.ratio,
+        clipped=begun.clipped,
+        seconds=Seconds(work.read, spent.network, spent.finish, written),
+        model=name,
         version=work.model.contract.version,
         device=work.model.device,
         precision=work.model.precision,
-        notes=developed.notes,
+        notes=begun.notes,
     )
     return result, False
 

@@ -5,11 +5,12 @@ where it is float.
 
 With a plain `Look` the picture is colorimetric: sRGB(matrix x light), and nothing brightens it. Everything runs in
 bands small enough for the processor's cache, and each band is written through a turned view of the picture, so no
-second copy of it ever exists.
+second copy of it ever exists. A picture that lies on its side in the sensor is followed column by column, so that it,
+too, comes in bands of rows.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -18,15 +19,18 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.develop import blocks
+from darkroom.develop import blocks, upright
 from darkroom.develop import tone as toning
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.develop.tone import LUMA, Base
-from darkroom.frame import Picture, Window
+from darkroom.frame import DType, Picture, Window
 
 Array = NDArray[np.float32]
 Bits = Literal[8, 16, 32]
 Piece = tuple[slice, slice, Array]
+
+DTYPES: dict[Bits, DType] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
+"""What a sample of a picture is held in, by its bits."""
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Bands in the making at once; numpy releases the interpreter while it computes."""
@@ -134,7 +138,7 @@ def render(
     tone = _tone(seen, matrix, look, headroom)
     base = _base(seen, tone) if look.tone or look.contrast else None
     veil = _veil(seen, tone) if dehaze else None
-    picture, turned = _canvas(window, orientation, bits)
+    picture, turned = upright.canvas(window, orientation, DTYPES[bits])
 
     def develop(band: slice) -> None:
         light = _light(seen[:, band], tone)
@@ -163,14 +167,15 @@ def follow(
     look: Look = Look(),
     bits: Bits = 8,
     headroom: float = 1.0,
-) -> Picture:
-    """Do what `render` does, piece by piece while the network makes the next.
+) -> Iterator[Picture]:
+    """Do what `render` does while the network makes the next piece; give the picture in bands of rows, from the top.
 
-    `pieces` are rows, columns and values, (3, h, w) float32 in [0, 1], and fill (3, *size). What goes by a statistic of
-    the whole picture waits for the last. The rest as for `render`.
+    `pieces` are rows, columns and values, (3, h, w) float32 in [0, 1], and fill (3, *size) strip by strip, in the
+    direction of `upright.onward`. What goes by a statistic of the whole picture waits for the last. The rest as for
+    `render`.
     """
     if look.waits:
-        return render(
+        yield render(
             gathered(pieces, size),
             matrix=matrix,
             window=window,
@@ -179,30 +184,51 @@ def follow(
             bits=bits,
             headroom=headroom,
         )
+        return
     tone = _tone(None, matrix, look, headroom)
-    picture, turned = _canvas(window, orientation, bits)
 
-    def develop(values: Array, top: int, left: int) -> None:
-        place = turned[top : top + values.shape[1], left : left + values.shape[2]]
+    def develop(values: Array, place: Picture) -> None:
         for channel, plane in enumerate(_codes(_light(_stored(values), tone), tone, look, bits)):
             place[:, :, channel] = plane
 
-    bands: list[Future[None]] = []
+    def ended() -> None:
+        while working:
+            working.pop().result()
+
+    working: list[Future[None]] = []
+    strip: slice | None = None
+    picture: Picture | None = None
     with ThreadPoolExecutor(WORKERS, "finish") as pool:
         for rows, cols, values in pieces:
-            while bands:  # one piece at a time, or they would pile up where the network is faster
-                bands.pop().result()
-            top, left = rows.start - window.top, cols.start - window.left
-            down = slice(max(0, -top), max(0, window.height - top))
-            across = slice(max(0, -left), max(0, window.width - left))
-            seen, top, left = values[:, down, across], max(0, top), max(0, left)
+            ended()  # one piece at a time, or they would pile up where the network is faster
+            down, across = _within(rows, window.top, window.height), _within(cols, window.left, window.width)
+            seen = values[:, down.start - rows.start : down.stop - rows.start]
+            seen = seen[:, :, across.start - cols.start : across.stop - cols.start]
+            if strip != (ahead := cols if upright.lying(orientation) else rows):
+                if picture is not None and picture.size:
+                    yield picture
+                strip = ahead
+                held = upright.strip(down, across, window, orientation)
+                picture, turned = upright.canvas(held, orientation, DTYPES[bits])
+            place = turned[down.start - held.top : down.stop - held.top, across.start - held.left :]
             step = max(1, BAND // max(1, seen.shape[2]))
             for row in range(0, seen.shape[1], step):
-                bands.append(pool.submit(develop, seen[:, row : row + step], top + row, left))
-            del values, seen
-        while bands:
-            bands.pop().result()
-    return picture
+                part = place[row : row + step, : seen.shape[2]]
+                working.append(pool.submit(develop, seen[:, row : row + step], part))
+            del values, seen, place
+        ended()
+    if picture is not None and picture.size:
+        yield picture
+
+
+def _within(span: slice, start: int, length: int) -> slice:
+    """What of a span lies in the `length` from `start` on.
+
+    >>> _within(slice(0, 8), 2, 10), _within(slice(0, 8), 10, 5)
+    (slice(2, 8, None), slice(10, 10, None))
+    """
+    first = min(max(span.start, start), start + length)
+    return slice(first, max(first, min(span.stop, start + length)))
 
 
 def gathered(pieces: Iterable[Piece], size: tuple[int, int]) -> NDArray[np.uint16]:
@@ -219,26 +245,6 @@ def _stored(values: Array) -> NDArray[np.uint16]:
     scaled = values * np.float32(FULL)
     scaled += np.float32(0.5)
     return np.clip(scaled, 0, FULL, out=scaled).astype(np.uint16)
-
-
-def _canvas(window: Window, orientation: int, bits: Bits) -> tuple[Picture, Picture]:
-    """Make an empty picture, and the view of it, (h, w, 3), that lies as the sensor does."""
-    dtype = {8: np.uint8, 16: np.uint16, 32: np.float32}[bits]
-    lying = orientation >= 5
-    sides = (window.width, window.height) if lying else (window.height, window.width)
-    picture = np.empty((*sides, 3), dtype)
-    turned = picture.transpose(1, 0, 2) if lying else picture
-    upside_down, mirrored = {
-        1: (False, False),
-        2: (False, True),
-        3: (True, True),
-        4: (True, False),
-        5: (False, False),
-        6: (True, False),
-        7: (True, True),
-        8: (False, True),
-    }[orientation]
-    return picture, turned[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
 
 
 def _each_band(window: Window, work: Callable[[slice], None]) -> None:

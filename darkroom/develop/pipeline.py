@@ -1,7 +1,7 @@
 """The path of a photo, all of it: decode, mend hot sites, pack and amplify, network, finish."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from darkroom import colour
 from darkroom.colour import Space
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, shape, sharpen, tiles
+from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, shape, sharpen, tiles, upright
 from darkroom.develop import size as size_
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
@@ -21,7 +21,7 @@ from darkroom.develop.finish import Bits, Look
 from darkroom.develop.model import Model
 from darkroom.develop.size import Size
 from darkroom.errors import SettingsError
-from darkroom.frame import Frame, Picture, Window
+from darkroom.frame import Bands, Frame, Picture, Window
 from darkroom.write.linear import Negative
 
 Array = NDArray[np.float32]
@@ -32,6 +32,8 @@ RESIDENT = 215_000_000
 """Bytes held before the first photo: Python, its libraries, a loaded network, the idle decoder beside it."""
 LEAST_TILE = 64_000_000
 """Bytes a tile gets even where the picture then exceeds the limit: at 61 MP and 16 bits by 5 %."""
+STRIPS = 3
+"""Strips of a picture held at once: one in the making, one waiting, one that is being encoded."""
 CLIPPED = 0.05
 """Share of clipped sites above which the user is warned."""
 
@@ -126,6 +128,39 @@ class Developed:
     """Of camera RGB, what its colours mean; None of a finished picture."""
 
 
+@dataclass(eq=False)
+class Course:
+    """How the making of a picture goes; all of it is known once the last band was given."""
+
+    started: float = field(default_factory=time.perf_counter)
+    networked: float = 0.0
+    finished: float = 0.0
+    negative: Negative | None = None
+    """As `Developed.negative`."""
+
+    @property
+    def seconds(self) -> Seconds:
+        return Seconds(self.networked - self.started, self.finished - self.networked)
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A picture in the making: what is known of it before the network has run."""
+
+    bands: Bands
+    """As `Developed.picture`; the network runs as they are asked for."""
+    ratio: float
+    clipped: float
+    notes: tuple[str, ...]
+    space: Space
+    course: Course
+
+    def developed(self, picture: Picture) -> Developed:
+        """Say the same of the picture, once it is made."""
+        course = self.course
+        return Developed(picture, self.ratio, self.clipped, course.seconds, self.notes, self.space, course.negative)
+
+
 def _unheard(done: int, tiles: int) -> None:
     return None
 
@@ -141,6 +176,22 @@ def develop(path: Path, model: Model, settings: Settings, on_tile: Callable[[int
 
 def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[int, int], None] = _unheard) -> Developed:
     """Develop a decoded frame; `develop` without the reading."""
+    begun = begin(frame, model, settings, on_tile)
+    return begun.developed(begun.bands.whole())
+
+
+def begin(
+    frame: Frame,
+    model: Model,
+    settings: Settings,
+    on_tile: Callable[[int, int], None] = _unheard,
+    *,
+    whole: bool = True,
+) -> Begun:
+    """Develop a decoded frame band by band, as its rows are asked for.
+
+    whole: they will be gathered again, which takes memory of its own.
+    """
     contract = model.contract
     if contract.cfa not in ("", frame.cfa):
         raise SettingsError(
@@ -149,7 +200,7 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     camera = settings.colour_space == "camera"
     if camera and contract.output != "camera":
         raise SettingsError(f"{contract.name}: gives finished colours, a DNG holds the camera's; leave --model out")
-    started = time.perf_counter()
+    course = Course()
     frame = mended(frame) if settings.hot_sites == "auto" else frame
     chosen, notes = _gains(frame, settings.white_balance)
     gains = _gains(frame, "camera")[0] if camera else chosen  # white balance of camera RGB is for others to apply
@@ -159,11 +210,15 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
     headroom = _headroom(frame, gains, ratio) if _kept(look, settings.bits, contract) else 1.0
     clipped = amplifier.clipped(frame, gains, ratio / headroom)
     size = cfa.packed_size(frame, contract)
-    networked = time.perf_counter()
+    orientation = 1 if camera else frame.orientation
+    full, dtype = upright.shape(frame.visible, orientation), finish.DTYPES[settings.bits]
+    square = shape.sides(*full[:2], frame.pixel_aspect, orientation)
+    small = full if camera else (*settings.size.of(*square), 3)
+    whole = whole or look.waits or settings.sharpen > 0 or small != full
+    made: Bits = 16 if settings.sharpen and settings.bits == 8 else settings.bits
 
     def heard(done: int, tiles: int) -> None:
-        nonlocal networked
-        networked = time.perf_counter()
+        course.networked = time.perf_counter()
         on_tile(done, tiles)
 
     pieces = tiles.run(
@@ -172,32 +227,42 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
         size=size,
         contract=contract,
         pixel_bytes=model.pixel_bytes,
-        memory=_tile_memory(frame, settings, size[0] * size[1] * contract.scale**2),
+        memory=_tile_memory(frame, settings, size[0] * size[1] * contract.scale**2, whole),
         on_tile=heard,
+        onward=upright.onward(orientation),
+        strip_bytes=0 if camera or look.waits else STRIPS * 3 * made // 8 * contract.scale**2,
     )
-    negative = None
-    picture: Picture
-    if camera:
-        rgb = finish.gathered(pieces, (size[0] * contract.scale, size[1] * contract.scale))
-        negative = _negative(rgb, frame, chosen, settings.denoise)
-        picture = linear.undone(rgb, neutral=_neutral(gains), window=frame.visible)
-    else:
-        picture = finish.follow(
+    size = size[0] * contract.scale, size[1] * contract.scale
+
+    def rows() -> Iterator[Picture]:
+        if camera:
+            rgb = finish.gathered(pieces, size)
+            course.negative = _negative(rgb, frame, chosen, settings.denoise)
+            last = linear.undone(rgb, neutral=_neutral(gains), window=frame.visible)
+            course.finished = time.perf_counter()
+            yield last
+            return
+        bands = finish.follow(
             pieces,
-            size=(size[0] * contract.scale, size[1] * contract.scale),
+            size=size,
             matrix=_matrix(frame, contract, settings.colour_space),
             window=frame.visible,
-            orientation=frame.orientation,
+            orientation=orientation,
             look=look,
-            bits=16 if settings.sharpen and settings.bits == 8 else settings.bits,
+            bits=made,
             headroom=headroom,
         )
-        if settings.sharpen:
-            had = partial(_noise, grain.measure(frame), frame, ratio * 2**look.exposure)
-            picture = sharpen.sharpened(picture, settings.sharpen, had, bits=settings.bits)
-        picture = shape.stretched(picture, frame.pixel_aspect, frame.orientation)
-        picture = size_.reduced(picture, settings.size)
-    finished = time.perf_counter()
+        if settings.sharpen or small != full:
+            picture = Bands(full, finish.DTYPES[made], bands).whole()
+            if settings.sharpen:
+                had = partial(_noise, grain.measure(frame), frame, ratio * 2**look.exposure)
+                picture = sharpen.sharpened(picture, settings.sharpen, had, bits=settings.bits)
+            picture = shape.stretched(picture, frame.pixel_aspect, orientation)
+            yield size_.reduced(picture, settings.size)
+        else:
+            yield from bands
+        course.finished = time.perf_counter()
+
     notes += frame.notes + amplifier.notes(frame, settings.amp, ratio / settings.bracket, contract.max_ratio)
     if ratio > contract.max_ratio:
         notes += (f"ratio {ratio:.0f} is beyond the {contract.max_ratio:.0f} that {contract.name} was trained for",)
@@ -205,9 +270,8 @@ def expose(frame: Frame, model: Model, settings: Settings, on_tile: Callable[[in
         notes += (f"8 bits of {settings.colour_space} may show steps in smooth tones; --bits 16 does not",)
     if clipped > CLIPPED:
         notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
-    seconds = Seconds(networked - started, finished - networked)
     space: Space = "srgb" if settings.colour_space == "camera" else settings.colour_space
-    return Developed(picture, ratio, clipped, seconds, notes, space, negative)
+    return Begun(Bands(small, dtype, rows()), ratio, clipped, notes, space, course)
 
 
 def _matrix(frame: Frame, contract: Contract, space: ColourSpace) -> Array:
@@ -311,14 +375,14 @@ def _plain(frame: Frame, gains: Array, contract: Contract, bright: Array) -> Arr
     return curves.linear_to_srgb(np.clip(light, 0, 1))
 
 
-def _tile_memory(frame: Frame, settings: Settings, sites: int) -> int:
-    """Bytes left to a tile beside the mosaic, the picture, and the network's output where all of it is waited for."""
+def _tile_memory(frame: Frame, settings: Settings, sites: int, whole: bool) -> int:
+    """Bytes left to a tile beside the mosaic, and what is held whole: the picture, the network's output."""
     left = settings.memory - RESIDENT - frame.mosaic.nbytes
     if settings.look.waits or settings.colour_space == "camera":
         left -= 6 * sites  # three channels of 16 bits
     picture = 3 * settings.bits // 8 * frame.visible.height * frame.visible.width
-    if settings.colour_space == "camera":
-        picture = 0  # made in the network's output itself
+    if settings.colour_space == "camera" or not whole:
+        picture = 0  # made in the network's output itself, or handed on strip by strip
     elif frame.pixel_aspect != 1:
         picture += round(picture * max(frame.pixel_aspect, 1 / frame.pixel_aspect))  # the stretched one beside it
     return max(left - picture, min(left, LEAST_TILE))

@@ -25,11 +25,10 @@ def stretched(picture: Picture, pixel_aspect: float, orientation: int) -> Pictur
     """
     if pixel_aspect == 1:
         return picture
-    across = (pixel_aspect > 1) != (orientation >= 5)
-    length = picture.shape[int(across)]
-    wanted = max(length, round(length * max(pixel_aspect, 1 / pixel_aspect)))
-    taps, weights = _taps(length, wanted)
-    shape = (picture.shape[0], wanted, 3) if across else (wanted, picture.shape[1], 3)
+    height, width, _ = picture.shape
+    shape = (*sides(height, width, pixel_aspect, orientation), 3)
+    across = shape[1] != width
+    taps, weights = _taps(width if across else height, shape[int(across)])
     made = cast(Picture, np.empty(shape, picture.dtype))
     rows = max(1, _BAND // (shape[1] * 3))
 
@@ -45,6 +44,18 @@ def stretched(picture: Picture, pixel_aspect: float, orientation: int) -> Pictur
     with ThreadPoolExecutor(_WORKERS) as pool:
         list(pool.map(fill, range(0, shape[0], rows)))
     return made
+
+
+def sides(height: int, width: int, pixel_aspect: float, orientation: int) -> tuple[int, int]:
+    """Give the sides of what `stretched` makes of a picture of these sides.
+
+    >>> sides(100, 200, 1.5, 1), sides(100, 200, 1.5, 6), sides(100, 200, 1.0, 1)
+    ((100, 300), (150, 200), (100, 200))
+    """
+    longer = max(pixel_aspect, 1 / pixel_aspect)
+    if (pixel_aspect > 1) != (orientation >= 5):
+        return height, max(width, round(width * longer))
+    return max(height, round(height * longer)), width
 
 
 def _taps(length: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:

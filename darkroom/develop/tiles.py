@@ -6,6 +6,7 @@ A tile is a core, whose output is kept, and around it a halo as wide as the netw
 output is thrown away; at the image's own edge there is no halo and the network pads as it was trained
 to. Cores start on multiples of what the network pools, so every pixel meets the same arithmetic in
 any tiling. All tiles are of one size: an engine prepares itself for a size when it first meets it.
+They are done strip by strip, in the direction in which the picture, once turned, is written.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from darkroom.develop.contract import Contract
 from darkroom.errors import ModelError, SettingsError
+from darkroom.frame import Onward
 
 DEAR = 1.9e9
 """Bytes of a tile that weigh as much as doubling the time: what makes tiles smaller than `memory` allows. At 12 MP
@@ -43,11 +45,21 @@ Piece = tuple[slice, slice, NDArray[np.float32]]
 """Rows and columns of the output, and what belongs there, (3, rows, columns)."""
 
 
-def plan(height: int, width: int, contract: Contract, *, pixel_bytes: int, memory: int) -> list[Tile]:
-    """Cut (height, width) packed pixels into the tiles that cost least within `memory` bytes.
+def plan(
+    height: int,
+    width: int,
+    contract: Contract,
+    *,
+    pixel_bytes: int,
+    memory: int,
+    onward: Onward = "down",
+    strip_bytes: int = 0,
+) -> list[Tile]:
+    """Cut (height, width) packed pixels into the tiles that cost least within `memory` bytes, in the order of strips.
 
-    pixel_bytes: what a packed pixel of a tile takes. Cost is what the network computes in all, halos included, the more
-    the larger the tiles are (DEAR). Raises SettingsError where not even the smallest core fits.
+    pixel_bytes: what a packed pixel of a tile takes. strip_bytes: what one of a strip of tiles does beside. Cost is
+    what the network computes in all, halos included, the more the larger the tiles are (DEAR). Raises SettingsError
+    where not even the smallest core fits.
     """
     best: tuple[float, int, int] | None = None
     for down in range(1, height // contract.multiple + 1):
@@ -58,22 +70,26 @@ def plan(height: int, width: int, contract: Contract, *, pixel_bytes: int, memor
             wide = _side(width, across, contract)
             if best and down * tall * across * wide >= best[0]:
                 break
-            taken = tall * wide * pixel_bytes
+            strip = tall * width if onward in ("down", "up") else height * wide
+            taken = tall * wide * pixel_bytes + strip * strip_bytes
             cost = down * across * (tall * wide + HANDLING) * (1 + taken / DEAR)
             if taken <= memory and (best is None or cost < best[0]):
                 best = cost, tall, wide
     if best is None:
-        smallest = _side(height, height, contract) * _side(width, width, contract) * pixel_bytes
+        tall, wide = _side(height, height, contract), _side(width, width, contract)
+        strip = tall * width if onward in ("down", "up") else height * wide
+        smallest = tall * wide * pixel_bytes + strip * strip_bytes
         raise SettingsError(
             f"memory: a tile of {contract.name} needs {smallest / 1e6:.0f} MB, {max(memory, 0) / 1e6:.0f} are left; "
             f"raise --memory by {(smallest - memory) / 1e6:.0f}MB"
         )
     _, tall, wide = best
-    return [
-        Tile(seen_rows, seen_cols, core_rows, core_cols)
-        for seen_rows, core_rows in _spans(height, tall, contract.halo)
-        for seen_cols, core_cols in _spans(width, wide, contract.halo)
-    ]
+    rows, cols = list(_spans(height, tall, contract.halo)), list(_spans(width, wide, contract.halo))
+    if onward in ("down", "up"):
+        lines = rows if onward == "down" else rows[::-1]
+        return [Tile(seen, seen_cols, core, core_cols) for seen, core in lines for seen_cols, core_cols in cols]
+    lines = cols if onward == "right" else cols[::-1]
+    return [Tile(seen_rows, seen, core_rows, core) for seen, core in lines for seen_rows, core_rows in rows]
 
 
 def run(
@@ -85,6 +101,8 @@ def run(
     pixel_bytes: int,
     memory: int,
     on_tile: Callable[[int, int], None],
+    onward: Onward = "down",
+    strip_bytes: int = 0,
 ) -> Iterator[Piece]:
     """Run a network over an image of `size` packed pixels, tile by tile, and give each core as it is done.
 
@@ -92,7 +110,7 @@ def run(
     (3, h * scale, w * scale) in [0, 1]. `on_tile` hears (done, all) after each. Raises ModelError when an output is
     not finite or half of it far from [0, 1], SettingsError as `plan`.
     """
-    tiles = plan(*size, contract, pixel_bytes=pixel_bytes, memory=memory)
+    tiles = plan(*size, contract, pixel_bytes=pixel_bytes, memory=memory, onward=onward, strip_bytes=strip_bytes)
     scale = contract.scale
     with ThreadPoolExecutor(1, "bright") as beside:
         ahead = beside.submit(bright, tiles[0].seen_rows, tiles[0].seen_cols)

@@ -2,6 +2,9 @@
 
 (H, W, 3) uint8, uint16 or float32, sRGB-encoded (0..1 as 0..255, 0..65535 or 0..1) -> a .png, .tif or .jpg file.
 
+PNG and plain TIFF are encoded as the picture's rows come, and hold no more of it than that; JPEG, AVIF, JPEG XL, and
+TIFF compressed or in tiles, wait for all of it, for their libraries take pictures only whole.
+
 By whom, as measured on two cores of an AMD EPYC (Zen 5), best of three, with other work beside:
 
 - TIFF by tifffile, which takes as long as writing it by hand did and copies nothing: 8, 16 and 32 bits of 12 MP take
@@ -21,8 +24,9 @@ import io
 import os
 import struct
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +38,7 @@ from isal import isal_zlib
 from darkroom import tiff
 from darkroom.colour import Space
 from darkroom.errors import OutputError, SettingsError
-from darkroom.frame import Picture
+from darkroom.frame import Bands, Picture
 from darkroom.write import avif, icc
 from darkroom.write import part as parts
 
@@ -106,8 +110,15 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be made ({reason}); choose another folder with -o") from error
 
 
+def waits(path: Path, encoding: Encoding = Encoding()) -> bool:
+    """Whether a file of this name is encoded only once the whole picture is there."""
+    plain = encoding.compression == "none" and not encoding.tiled
+    followed = (".png", ".tif", ".tiff") if plain else (".png",)
+    return path.suffix.lower() not in followed
+
+
 def write(
-    picture: Picture,
+    picture: Picture | Bands,
     path: Path,
     *,
     exif: bytes,
@@ -117,23 +128,29 @@ def write(
 ) -> None:
     """Write the picture beside its place, flush it to the disk, then move it there in one step.
 
-    exif: a block as `exif.block` makes it, or nothing. space: what its profile says the picture is in. A file already
-    there, even one that appeared meanwhile, is replaced only if `overwrite`. After any error nothing is left behind.
-    Raises SettingsError for a format that cannot hold the picture, OutputError for a place that cannot take it.
+    picture: all of it, or in the making; then what goes wrong there is raised here, too. exif: a block as `exif.block`
+    makes it, or nothing. space: what its profile says the picture is in. A file already there, even one that appeared
+    meanwhile, is replaced only if `overwrite`. After any error nothing is left behind. Raises SettingsError for a
+    format that cannot hold the picture, OutputError for a place that cannot take it.
     """
-    deep = path.suffix.lower() == ".avif" and picture.dtype == np.uint16
-    check(path, encoding.depth if deep else 8 * picture.dtype.itemsize)
+    bands = picture if isinstance(picture, Bands) else Bands(picture.shape, picture.dtype, iter([picture]))
+    deep = path.suffix.lower() == ".avif" and bands.dtype == np.uint16
+    check(path, encoding.depth if deep else 8 * bands.dtype.itemsize)
     if deep:
         codes = avif.encode(
-            picture.astype(np.uint16, copy=False), bits=encoding.depth, quality=AVIF_QUALITY, space=space, exif=exif
+            bands.whole().astype(np.uint16, copy=False),
+            bits=encoding.depth,
+            quality=AVIF_QUALITY,
+            space=space,
+            exif=exif,
         )
         whole(path, lambda file: _all(file, codes), overwrite=overwrite)
         return
     as_tiff = partial(_tiff, encoding=encoding)
-    encoders: dict[str, Callable[[BinaryIO, Picture, bytes, bytes], None]] = {".png": _png, ".avif": _avif}
+    encoders: dict[str, Callable[[BinaryIO, Bands, bytes, bytes], None]] = {".png": _png, ".avif": _avif}
     encoders |= {".tif": as_tiff, ".tiff": as_tiff, ".jpg": _jpeg, ".jpeg": _jpeg, ".jxl": _jxl}
-    encode, profile = encoders[path.suffix.lower()], icc.profile(space, linear=picture.dtype == np.float32)
-    whole(path, lambda file: encode(file, picture, exif, profile), overwrite=overwrite)
+    encode, profile = encoders[path.suffix.lower()], icc.profile(space, linear=bands.dtype == np.float32)
+    whole(path, lambda file: encode(file, bands, exif, profile), overwrite=overwrite)
 
 
 def _all(file: BinaryIO, data: bytes) -> None:
@@ -200,10 +217,35 @@ def _reason(error: OSError, folder: Path) -> str:
             return f"cannot be written ({(error.strerror or str(error)).lower()}); check the disk"
 
 
-def _bands(picture: Picture) -> range:
-    """The first rows of the bands a picture is cut into; the step is the rows of a band."""
-    height, width, _ = picture.shape
-    return range(0, height, max(1, _BAND // (3 * width * picture.dtype.itemsize)))
+def _strip(picture: Bands) -> int:
+    """How many rows of a picture are encoded in one go."""
+    _, width, channels = picture.shape
+    return max(1, _BAND // (channels * width * picture.dtype.itemsize))
+
+
+def _strips(picture: Bands) -> Iterator[Picture]:
+    """The picture cut into strips of equal rows, however they come: so a file does not depend on that."""
+    held: list[Picture] = []
+    missing = _strip(picture)
+    for band in picture.rows:
+        while len(band) >= missing:
+            held.append(band[:missing])
+            band = band[missing:]
+            yield _joined(held)
+            held, missing = [], _strip(picture)
+        if len(band):
+            held.append(band.copy())
+            missing -= len(band)
+        del band  # or all of it would be held until the next comes
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[Picture]) -> Picture:
+    if len(parts) == 1:
+        return parts[0]
+    joined: Picture = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    return np.concatenate(parts, out=joined)
 
 
 # --- PNG (W3C, third edition) ---
@@ -212,7 +254,7 @@ _UP = 2
 """PNG filter: each byte minus the one above. On photos no larger than libpng's own choice, and one numpy step."""
 
 
-def _png(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
+def _png(file: BinaryIO, picture: Bands, exif: bytes, profile: bytes) -> None:
     height, width, _ = picture.shape
     file.write(b"\x89PNG\r\n\x1a\n")
     file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * picture.dtype.itemsize, 2, 0, 0, 0)))
@@ -221,10 +263,9 @@ def _png(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
         file.write(_chunk(b"eXIf", exif))
     file.write(_chunk(b"IDAT", b"\x78\x01"))  # zlib's header (RFC 1950): deflate, 32 KiB window, fast
     checksum = 1
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for chunk, part, length in pool.map(partial(_deflated, picture), _bands(picture)):
-            file.write(chunk)
-            checksum = _adler_joined(checksum, part, length)
+    for chunk, part, length in _all_deflated(picture):
+        file.write(chunk)
+        checksum = _adler_joined(checksum, part, length)
     file.write(_chunk(b"IDAT", b"\x03\x00" + struct.pack(">I", checksum)))  # an empty last block, then zlib's checksum
     file.write(_chunk(b"IEND", b""))
 
@@ -233,15 +274,33 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))))
 
 
-def _deflated(picture: Picture, top: int) -> tuple[bytes, int, int]:
-    """Filter and deflate the band from row `top` on: its chunk, then checksum and length of what that inflates to."""
-    rows = picture[max(top - 1, 0) : top + _bands(picture).step]
-    rows = np.ascontiguousarray(rows, picture.dtype.newbyteorder(">")).reshape(len(rows), -1).view(np.uint8)
-    first = int(top == 0)
-    filtered = np.empty((len(rows) - 1 + first, 1 + rows.shape[1]), np.uint8)
+_Deflated = tuple[bytes, int, int]
+"""A strip's chunk, then checksum and length of what that inflates to."""
+
+
+def _all_deflated(picture: Bands) -> Iterator[_Deflated]:
+    """Deflate strip after strip, a few at once, each when it comes."""
+    working: deque[Future[_Deflated]] = deque()
+    above: Picture = np.zeros((1, *picture.shape[1:]), picture.dtype)  # as the filter has it of the first row
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for strip in _strips(picture):
+            working.append(pool.submit(_deflated, above, strip))
+            above = strip[-1:].copy()
+            del strip  # or its band would be held until the next comes
+            while len(working) > WORKERS:
+                yield working.popleft().result()
+        while working:
+            yield working.popleft().result()
+
+
+def _deflated(above: Picture, strip: Picture) -> _Deflated:
+    """Filter and deflate a strip, with the row above it."""
+    big = strip.dtype.newbyteorder(">")
+    top, rows = (np.ascontiguousarray(part, big).reshape(len(part), -1).view(np.uint8) for part in (above, strip))
+    filtered = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = _UP
-    filtered[:first, 1:] = rows[:first]
-    np.subtract(rows[1:], rows[:-1], out=filtered[first:, 1:])
+    np.subtract(rows[:1], top, out=filtered[:1, 1:])
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     stream = isal_zlib.compressobj(1, zlib.DEFLATED, -15)
     data = stream.compress(filtered) + stream.flush(zlib.Z_SYNC_FLUSH)
     return _chunk(b"IDAT", data), zlib.adler32(filtered.data), filtered.size
@@ -263,22 +322,21 @@ def _adler_joined(first: int, second: int, length: int) -> int:
 # --- TIFF, by tifffile ---
 
 
-def _tiff(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes, encoding: Encoding) -> None:
+def _tiff(file: BinaryIO, picture: Bands, exif: bytes, profile: bytes, encoding: Encoding) -> None:
     from tifffile import imwrite  # here, for its import takes 0.06 s
 
     plain = encoding.compression == "none"
-    strips = None if encoding.tiled else _bands(picture).step
     imwrite(
         file,
         # As bytes: of an array tifffile says only how much of it was written, not that the disk is full.
-        _rows(picture) if plain and not encoding.tiled else picture,
+        _samples(picture) if plain and not encoding.tiled else picture.whole(),
         shape=picture.shape,
         dtype=picture.dtype.newbyteorder("<"),
         byteorder="<",
         photometric="rgb",
         planarconfig="contig",
         tile=_TILE if encoding.tiled else None,
-        rowsperstrip=strips,
+        rowsperstrip=None if encoding.tiled else _strip(picture),
         compression=_COMPRESSIONS[encoding.compression],
         compressionargs=None if plain else {"level": _LEVEL},
         predictor=not plain,
@@ -290,11 +348,10 @@ def _tiff(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes, encodin
     _tell(file, exif or tiff.block({}))
 
 
-def _rows(picture: Picture) -> Iterator[bytes]:
-    """The bands of a picture, each in one piece and little-endian."""
-    tops = _bands(picture)
-    for top in tops:
-        yield np.ascontiguousarray(picture[top : top + tops.step], picture.dtype.newbyteorder("<")).tobytes()
+def _samples(picture: Bands) -> Iterator[bytes]:
+    """The strips of a picture, each in one piece and little-endian."""
+    for strip in _strips(picture):
+        yield np.ascontiguousarray(strip, picture.dtype.newbyteorder("<")).tobytes()
 
 
 _NESTED = (34665, 34853)
@@ -336,8 +393,8 @@ def _entries(listing: bytes) -> dict[int, bytes]:
 # --- JPEG ---
 
 
-def _jpeg(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
-    data = memoryview(jpeg(picture))
+def _jpeg(file: BinaryIO, picture: Bands, exif: bytes, profile: bytes) -> None:
+    data = memoryview(jpeg(picture.whole()))
     head = 4 + int.from_bytes(data[4:6])  # start of image, and the JFIF segment that must come first
     file.write(data[:head])
     if exif:
@@ -361,19 +418,19 @@ def _segment(marker: int, data: bytes) -> bytes:
 # --- AVIF and JPEG XL ---
 
 
-def _avif(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
+def _avif(file: BinaryIO, picture: Bands, exif: bytes, profile: bytes) -> None:
     from PIL import Image
 
-    encoded = Image.fromarray(np.ascontiguousarray(picture))
+    encoded = Image.fromarray(np.ascontiguousarray(picture.whole()))
     told = {"exif": exif} if exif else {}
     encoded.save(file, "AVIF", quality=AVIF_QUALITY, subsampling="4:4:4", icc_profile=profile, **told)
 
 
-def _jxl(file: BinaryIO, picture: Picture, exif: bytes, profile: bytes) -> None:
+def _jxl(file: BinaryIO, picture: Bands, exif: bytes, profile: bytes) -> None:
     """Write a JPEG XL of sRGB, which its codestream says itself, in a container for the EXIF (ISO 18181-2)."""
     from imagecodecs import jpegxl_encode
 
-    stream = bytes(jpegxl_encode(np.ascontiguousarray(picture), distance=JXL_DISTANCE, usecontainer=False))
+    stream = bytes(jpegxl_encode(np.ascontiguousarray(picture.whole()), distance=JXL_DISTANCE, usecontainer=False))
     file.write(_box(b"JXL ", b"\r\n\x87\n") + _box(b"ftyp", b"jxl \0\0\0\0jxl "))
     if exif:
         file.write(_box(b"Exif", bytes(4) + exif))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from darkroom.batch import batch, jobs
+from darkroom.batch.handover import Handover
 from darkroom.decode import raw
 from darkroom.develop import amplifier, engines, model, pipeline
 from darkroom.errors import ModelError
@@ -117,14 +118,14 @@ def test_tiles_are_heard_of(photos):
 def test_the_next_photo_is_decoded_while_the_network_works(photos, monkeypatch):
     following = threading.Event()
     watch(monkeypatch, raw, "read", lambda path: path.name == "b.dng" and following.set())
-    watch(monkeypatch, pipeline, "expose", lambda frame: following.wait(30) or pytest.fail("b.dng was not read"))
+    watch(monkeypatch, pipeline, "begin", lambda frame: following.wait(30) or pytest.fail("b.dng was not read"))
     assert len(run(photos)) == 3
 
 
 def test_without_the_memory_one_stage_waits_for_the_other(photos, monkeypatch):
     events = []
     watch(monkeypatch, raw, "read", lambda path: events.append(f"read {path.name}"))
-    watch(monkeypatch, pipeline, "expose", after=lambda frame: events.append("developed"))
+    watch(monkeypatch, Handover, "fill", after=lambda handover: events.append("developed"))
     tight = pipeline.RESIDENT + batch.TILE
     assert len(run(photos, pipeline.Settings(amp=SETTINGS.amp, memory=tight))) == 3
     assert events == ["read a.dng", "developed", "read b.dng", "developed", "read c.dng", "developed"]
@@ -132,8 +133,8 @@ def test_without_the_memory_one_stage_waits_for_the_other(photos, monkeypatch):
 
 def test_what_is_in_flight_is_taken_from_the_networks_memory(photos, monkeypatch):
     given = []
-    real = pipeline.expose
-    monkeypatch.setattr(pipeline, "expose", lambda *all: given.append(all[2].memory) or real(*all))
+    real = pipeline.begin
+    monkeypatch.setattr(pipeline, "begin", lambda *all, whole: given.append(all[2].memory) or real(*all, whole=whole))
     run(photos)
     sites = 64 * 80
     files = 2 * 2 * max(2 * sites, batch.UNPACKED * Path("b.dng").stat().st_size) // 2

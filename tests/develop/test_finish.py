@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from darkroom.develop import curves, finish
+from darkroom.develop import curves, finish, upright
 from darkroom.develop.finish import Look
 from darkroom.errors import ModelError
 from darkroom.frame import Window
@@ -168,15 +168,16 @@ def test_bands_equal_the_whole(look, bits, monkeypatch):
     assert np.array_equal(develop(rgb, MATRIX, orientation=6, look=look, bits=bits), whole)
 
 
-def in_pieces(rgb, down=2, across=3):
-    """The picture as a network gives it: float32, from the last piece to the first."""
+def in_pieces(rgb, down=2, across=3, onward="down"):
+    """The picture as a network gives it: float32, strip by strip."""
     rows, cols = (
-        np.linspace(0, side, parts + 1).astype(int).tolist()
+        [slice(*span) for span in pairwise(np.linspace(0, side, parts + 1).astype(int).tolist())]
         for side, parts in zip(rgb.shape[1:], (down, across), strict=True)
     )
-    for top, bottom in reversed(list(pairwise(rows))):
-        for left, right in reversed(list(pairwise(cols))):
-            yield slice(top, bottom), slice(left, right), rgb[:, top:bottom, left:right] / np.float32(finish.FULL)
+    for first in {"down": rows, "up": rows[::-1], "right": cols, "left": cols[::-1]}[onward]:
+        for second in cols if onward in ("down", "up") else rows:
+            row, col = (first, second) if onward in ("down", "up") else (second, first)
+            yield row, col, rgb[:, row, col] / np.float32(finish.FULL)
 
 
 FOLLOWED = {name: look for name, look in SETTINGS.items() if look is not HAZE}
@@ -191,22 +192,47 @@ def test_following_the_pieces_gives_the_picture_of_the_whole(look, headroom, ori
     rgb, window = evening((123, 97)), Window(5, 7, 110, 85)
     wishes = {"matrix": MATRIX, "window": window, "orientation": orientation, "look": look, "bits": bits}
     wishes["headroom"] = headroom
-    followed = finish.follow(in_pieces(rgb), size=rgb.shape[1:], **wishes)
+    pieces = in_pieces(rgb, onward=upright.onward(orientation))
+    followed = np.concatenate(list(finish.follow(pieces, size=rgb.shape[1:], **wishes)))
     assert followed.dtype == finish.render(rgb, **wishes).dtype
     assert np.array_equal(followed, finish.render(rgb, **wishes))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_of_every_orientation_comes_in_bands_from_its_top(orientation):
+    rgb, window = evening((123, 97)), Window(5, 7, 110, 85)
+    wishes = {"matrix": MATRIX, "window": window, "orientation": orientation}
+    taken: list[int] = []
+
+    def pieces():
+        for piece in in_pieces(rgb, 4, 5, upright.onward(orientation)):
+            taken.append(len(piece))
+            yield piece
+
+    whole = finish.render(rgb, **wishes)
+    bands = finish.follow(pieces(), size=rgb.shape[1:], **wishes)
+    first = next(bands)
+    strip = 4 if orientation >= 5 else 5
+    assert len(taken) == strip + 1, "a band is there when the next strip begins"
+    assert len(first) <= 97 // 4 + 1 and np.array_equal(first, whole[: len(first)])
+    rest = list(bands)
+    assert len(rest) == (4 if orientation >= 5 else 3)
+    assert np.array_equal(np.concatenate([first, *rest]), whole)
+    assert whole.shape == upright.shape(window, orientation)
 
 
 def test_pieces_outside_the_window_leave_no_mark():
     rgb, window = random(), Window(30, 40, 5, 6)
     wishes = {"matrix": MATRIX, "window": window, "orientation": 1}
-    assert np.array_equal(finish.follow(in_pieces(rgb), size=rgb.shape[1:], **wishes), finish.render(rgb, **wishes))
+    (band,) = finish.follow(in_pieces(rgb), size=rgb.shape[1:], **wishes)
+    assert np.array_equal(band, finish.render(rgb, **wishes))
 
 
 def test_values_beyond_the_range_are_cut_and_do_not_wrap():
     rgb = np.array([-0.4, 1.7, 0.5], np.float32).reshape(3, 1, 1)
     piece = (slice(0, 1), slice(0, 1), rgb)
     for look in (Look(), Look(exposure=-1, contrast=False)):
-        picture = finish.follow(
+        (picture,) = finish.follow(
             [piece], size=(1, 1), matrix=IDENTITY, window=Window(0, 0, 1, 1), orientation=1, look=look, bits=8
         )
         assert picture[0, 0, 0] == 0 and picture[0, 0, 1] == (255 if look.exposure == 0 else 188)
@@ -218,7 +244,7 @@ def test_what_goes_wrong_between_pieces_is_not_swallowed():
         raise ModelError("lost")
 
     with pytest.raises(ModelError, match="lost"):
-        finish.follow(broken(), size=(61, 83), matrix=MATRIX, window=Window(0, 0, 61, 83), orientation=1)
+        list(finish.follow(broken(), size=(61, 83), matrix=MATRIX, window=Window(0, 0, 61, 83), orientation=1))
 
 
 def test_every_setting_changes_the_picture():

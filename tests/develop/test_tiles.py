@@ -139,3 +139,20 @@ def test_a_value_that_is_not_finite_is_an_error(image):
 def test_too_little_memory_says_how_much_is_needed():
     with pytest.raises(SettingsError, match="raise --memory"):
         tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=1000)
+
+
+@pytest.mark.parametrize("onward", ["down", "up", "right", "left"])
+def test_tiles_go_strip_by_strip_the_way_that_is_asked_for(onward):
+    plan = tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=100_000, onward=onward)
+    starts = [(t.core_rows if onward in ("down", "up") else t.core_cols).start for t in plan]
+    assert starts == sorted(starts, reverse=onward in ("up", "left")) and len(set(starts)) > 1
+    assert sum(t.core_rows.stop == 72 for t in plan) == len({t.core_cols.start for t in plan})
+
+
+def test_a_strip_beside_the_tiles_is_paid_from_their_memory():
+    contract, memory = contract_for("bayer"), 300_000
+    plain = tiles.plan(72, 88, contract, pixel_bytes=100, memory=memory)
+    thrifty = tiles.plan(72, 88, contract, pixel_bytes=100, memory=memory, strip_bytes=60)
+    tall, wide = (seen.stop - seen.start for seen in (thrifty[0].seen_rows, thrifty[0].seen_cols))
+    assert 100 * tall * wide + 60 * tall * 88 <= memory
+    assert len(thrifty) > len(plain)

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, JpegImagePlugin
 from darkroom import colour, tiff
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import OutputError, SettingsError
+from darkroom.frame import Bands
 from darkroom.write import icc, image
 
 FORMATS = [".png", ".tif", ".jpg"]
@@ -460,3 +461,43 @@ def test_a_deep_avif_keeps_the_picture_its_space_and_its_exif(tmp_path, depth):
     assert b"nclx" + struct.pack(">HH", 9, 13) in data  # BT.2020, under the sRGB curve
     with Image.open(tmp_path / "a.avif") as seen:
         assert seen.getexif()[271] == "Nikon" and seen.size == (64, 48)
+
+
+@pytest.mark.parametrize("encoding", [image.Encoding(), image.Encoding("zstd"), image.Encoding(tiled=True)])
+@pytest.mark.parametrize(("suffix", "dtype"), [*DEPTHS, (".jpg", np.uint8)])
+@pytest.mark.parametrize("heights", [[37], [1, 36], [20, 10, 7], [1] * 37])
+def test_a_picture_that_comes_in_bands_gives_the_same_file(tmp_path, monkeypatch, suffix, dtype, heights, encoding):
+    monkeypatch.setattr(image, "_BAND", 2000)
+    values = picture(dtype=dtype)
+    ends = np.cumsum(heights).tolist()
+    rows = iter([values[end - height : end] for height, end in zip(heights, ends, strict=True)])
+    for name, given in (("whole", values), ("bands", Bands(values.shape, values.dtype, rows))):
+        image.write(given, tmp_path / f"{name}{suffix}", exif=exif_block(), overwrite=False, encoding=encoding)
+    assert (tmp_path / f"bands{suffix}").read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_picture_is_encoded_while_the_rest_is_still_made(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(image, "_BAND", 50_000)
+    values, written = picture(4000, 53), []
+
+    def rows():
+        for top in range(0, 4000, 1000):
+            written.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+            yield values[top : top + 1000]
+
+    assert not image.waits(tmp_path / f"photo{suffix}")
+    monkeypatch.setattr(image, "WORKERS", 1)
+    image.write(Bands(values.shape, values.dtype, rows()), tmp_path / f"photo{suffix}", exif=b"", overwrite=False)
+    assert written[0] < written[1] < written[2] < written[3]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_picture_whose_making_ends_early_leaves_nothing(tmp_path, suffix):
+    def rows():
+        yield picture()[:20]
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        image.write(Bands((37, 53, 3), np.dtype(np.uint8), rows()), tmp_path / f"a{suffix}", exif=b"", overwrite=False)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,53 @@
+"""Handing a picture's bands from one thread to another: all of them in order, or both sides learn of the end."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from darkroom.batch.handover import Abandoned, Handover
+
+
+def band(value: int) -> np.ndarray:
+    return np.full((1, 2, 3), value, np.uint8)
+
+
+def test_bands_arrive_in_order_and_one_waits_at_most():
+    made, handover, taken = [], Handover(), []
+
+    def bands():
+        for value in range(5):
+            made.append(value)
+            yield band(value)
+
+    with handover:
+        maker = threading.Thread(target=handover.fill, args=(bands(),))
+        maker.start()
+        for each in handover.bands():
+            taken.append(int(each[0, 0, 0]))
+            assert len(made) <= len(taken) + 2, "one waits, one is held by its maker"
+        maker.join(30)
+    assert taken == list(range(5))
+
+
+def test_who_writes_learns_that_the_making_ended_early():
+    handover = Handover()
+    with pytest.raises(ZeroDivisionError), handover:
+        handover.fill(1 / 0 for _ in range(1))
+    with pytest.raises(Abandoned):
+        list(handover.bands())
+
+
+def test_who_makes_stops_when_nobody_wants_more():
+    handover, made = Handover(), []
+    handover.leave()
+    with handover:
+        handover.fill(band(made.append(value) or value) for value in range(5))
+    assert made == [0]
+
+
+def test_what_was_filled_can_be_taken_after_the_maker_left():
+    handover = Handover()
+    with handover:
+        handover.fill(iter([band(7)]))
+    assert [int(each.max()) for each in handover.bands()] == [7]
