@@ -141,12 +141,12 @@ def _cluster(photo: float, as_json: bool) -> None:
     each = rehearsal.cost()
     _say(f"a task costs {1000 * each.scheduler:.2f} ms of CPU and {each.bytes} bytes besides its work")
     if not as_json:
-        print(f"{'workers':>8}{'photos':>10}{'photos/s':>10}{'of linear':>11}{'scheduler s':>13}{'MB':>8}")
+        say.line(f"{'workers':>8}{'photos':>10}{'photos/s':>10}{'of linear':>11}{'scheduler s':>13}{'MB':>8}")
     for pace in clusters.table(photo, each):
         if as_json:
-            print(json.dumps(asdict(pace)))
+            say.line(json.dumps(asdict(pace)))
         else:
-            print(
+            say.line(
                 f"{pace.workers:8}{pace.photos:10}{pace.rate:10.1f}{pace.linear:11.3f}{pace.scheduler:13.1f}"
                 f"{pace.bytes / 1e6:8.0f}"
             )
