@@ -50,7 +50,7 @@ def bench(
     It draws dark raw photos into a temporary folder and runs `darkroom develop` on them from outside. Memory is that of
     all processes of a run together. Other raw developers are timed on the same photo where they are installed. train
     compares the training loop with the bare network, names plans a folder of very many photos. faults damages copies of
-    raw files in six ways, and tells how many were refused and how many were developed although they are not what they
+    raw files in nine ways, and tells how many were refused and how many were developed although they are not what they
     were.
 
     \b

@@ -1,14 +1,16 @@
 """What becomes of damaged raw files: refused in one line, developed as if whole, or worse.
 
-raw files -> mutants of six kinds of damage, each through the real decoder's process -> a table of what came of them.
+raw files -> mutants of nine kinds of damage, each through the real decoder's process -> a table of what came of them.
 
 Damage as cards, readers and interrupted copies leave it: a file that ends too early, and stretches of it that hold
-zeros, 0xFF (erased flash memory) or another file's bytes.
+zeros, 0xFF (erased flash memory) or another file's bytes; and as a hostile hand might: bits flipped anywhere, bytes
+changed in the head, and the file's own parts put together otherwise.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from darkroom.decode import raw
 from darkroom.errors import RawError
 
 CUTS = 24
-"""Places in a file at which it is damaged, each in six ways."""
+"""Places in a file at which it is damaged, each in nine ways."""
 QUICK = 3
 """Places in a quick campaign."""
 HOLE = 4
@@ -27,6 +29,9 @@ SAME = 0.98
 """Share of sites that must be those of the whole file for a picture to count as sound; 1/64 of the rows is less than
 what `decode.intact` looks for."""
 KINDS = ("cut short", "zeros to the end", "0xFF to the end", "random to the end", "hole of zeros", "hole of random")
+SCATTERED = ("bits flipped", "head changed", "spliced")
+HEAD = 4096
+"""Bytes from the start that hold most of a file's directories."""
 _NEVER = ("crashed", "still decoding", "without sense")
 """Words of a refusal that the decoder's process earned by dying, hanging or babbling."""
 
@@ -64,6 +69,20 @@ def mutants(whole: bytes, *, cuts: int = CUTS, seed: int = 0) -> Iterator[tuple[
         yield KINDS[5], start, head + rng.bytes(hole) + whole[end:]
 
 
+def scattered(whole: bytes, *, cuts: int = CUTS, seed: int = 0) -> Iterator[tuple[str, int, bytes]]:
+    """Damage a file in three kinds that leave its length: (kind, place, bytes), the place being the first byte hit."""
+    rng = np.random.default_rng([seed, 1])
+    for _ in range(cuts):
+        for kind, within, hits in ((SCATTERED[0], len(whole), 64), (SCATTERED[1], min(HEAD, len(whole)), 4)):
+            data = np.frombuffer(whole, np.uint8).copy()
+            places = rng.choice(within, size=min(hits, within), replace=False)
+            data[places] ^= np.uint8(1) << rng.integers(0, 8, len(places), dtype=np.uint8)
+            yield kind, int(places.min()), data.tobytes()
+        length = len(whole) // HOLE
+        source, start = (int(place) for place in rng.integers(0, len(whole) - length, 2))
+        yield SCATTERED[2], start, whole[:start] + whole[source : source + length] + whole[start + length :]
+
+
 def campaign(
     files: list[Path],
     *,
@@ -75,12 +94,14 @@ def campaign(
     on_missed: called with file, kind and place of each mutant that was developed although it should not have been.
     Raises RawError where a file cannot be decoded even whole.
     """
-    counts = {kind: {"refused": 0, "sound": 0, "missed": 0, "fell": 0} for kind in KINDS}
+    counts = {kind: {"refused": 0, "sound": 0, "missed": 0, "fell": 0} for kind in KINDS + SCATTERED}
     with tempfile.TemporaryDirectory() as folder:
         for number, file in enumerate(files):
             picture = raw.read(file).mosaic
             damaged = Path(folder) / file.name
-            for kind, start, data in mutants(file.read_bytes(), cuts=cuts, seed=number):
+            whole = file.read_bytes()
+            made = chain(mutants(whole, cuts=cuts, seed=number), scattered(whole, cuts=cuts, seed=number))
+            for kind, start, data in made:
                 damaged.write_bytes(data)
                 try:
                     outcome = "sound" if _same(raw.read(damaged).mosaic, picture) else "missed"

@@ -35,12 +35,28 @@ def test_a_mutant_is_whole_up_to_its_place_and_damaged_as_it_is_called():
     assert made == list(faults.mutants(whole, cuts=2)) != list(faults.mutants(whole, cuts=2, seed=1))
 
 
+def test_scattered_damage_leaves_the_length_and_touches_what_it_says():
+    whole = bytes(range(256)) * 64
+    made = list(faults.scattered(whole, cuts=3))
+    assert [kind for kind, _, _ in made] == list(faults.SCATTERED) * 3
+    for kind, start, data in made:
+        changed = [i for i, (a, b) in enumerate(zip(whole, data, strict=True)) if a != b]
+        if kind != "spliced":
+            assert changed[0] == start and len(changed) == (64 if kind == "bits flipped" else 4)
+        else:
+            assert all(start <= i < start + len(whole) // faults.HOLE for i in changed)
+        if kind == "head changed":
+            assert changed[-1] < faults.HEAD
+    assert made == list(faults.scattered(whole, cuts=3)) != list(faults.scattered(whole, cuts=3, seed=1))
+
+
 def test_damage_by_constants_and_random_bytes_is_refused(seed):
     missed = []
     tallies = faults.campaign([seed], cuts=4, on_missed=lambda *found: missed.append(found))
-    assert [tally.kind for tally in tallies] == list(faults.KINDS)
-    assert [tally.mutants for tally in tallies] == [4] * 6
-    assert [tally.refused for tally in tallies] == [4] * 6 and not missed
+    assert [tally.kind for tally in tallies] == list(faults.KINDS + faults.SCATTERED)
+    assert [tally.mutants for tally in tallies] == [4] * 9
+    assert [tally.refused for tally in tallies][:6] == [4] * 6
+    assert not [kind for _, kind, _ in missed if kind in faults.KINDS]
     assert not any(tally.fell for tally in tallies)
 
 
@@ -58,7 +74,7 @@ def test_a_picture_is_missed_where_many_sites_differ(seed, monkeypatch, changed,
     missed = []
     tally = faults.campaign([seed], cuts=1, on_missed=lambda *found: missed.append(found))[0]
     assert getattr(tally, outcome) == tally.mutants == 1
-    assert len(missed) == (6 if outcome == "missed" else 0)
+    assert len(missed) == (9 if outcome == "missed" else 0)
 
 
 def test_a_process_that_fell_is_counted(seed, monkeypatch):
@@ -79,7 +95,8 @@ def test_bench_prints_the_campaign(seed, run, tmp_path):
     shutil.copy(seed, tmp_path / "raws")
     code, out, err = run("bench", "faults", "--raws", tmp_path / "raws", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
-    assert (code, err) == (0, "") and [row["kind"] for row in rows] == list(faults.KINDS)
-    assert all(row["refused"] == faults.QUICK for row in rows)
+    assert code == 0 and [row["kind"] for row in rows] == list(faults.KINDS + faults.SCATTERED)
+    assert all(row["refused"] == faults.QUICK for row in rows[:6])
+    assert err.count(" was developed") == sum(row["missed"] for row in rows)
     assert run("bench", "faults")[0] == run("bench", "faults", "--raws", tmp_path / "none")[0] == 2
     assert run("bench", "faults", "develop", "--raws", tmp_path / "raws")[0] == 2
