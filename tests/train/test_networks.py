@@ -9,7 +9,7 @@ from torch import nn
 from darkroom.develop import cfa, model
 from darkroom.develop.contract import KIND, PIXEL, PLANES, WHOLE
 from darkroom.errors import SettingsError
-from darkroom.train import count, networks
+from darkroom.train import count, export, networks, recipe
 from darkroom.train.networks.can import Can
 from darkroom.train.networks.compact import Compact, encode
 from darkroom.train.networks.red import Red
@@ -202,15 +202,12 @@ def test_encoding_is_odd_and_keeps_black_and_white():
 
 
 @pytest.mark.parametrize("file", model.shipped(), ids=lambda file: file.stem)
-def test_the_shipped_weights_still_fit_by_name(file):
-    packing = model.read_contract(file).packing
-    shipped = {w.name: tuple(w.dims) for w in onnx.load(file).graph.initializer}
-    width = shipped["head.weight"][0]
-    depth = tuple(
-        len({key.split(".")[1] for key in shipped if key.startswith(f"{level}.")})
-        for level in ("fine_down", "middle_down", "coarse")
-    )
-    ours = networks.build("compact", packing, {"width": width, "depth": depth}).state_dict()
+def test_the_shipped_weights_still_fit_the_network_of_their_recipe(file):
+    loaded = onnx.load(file)
+    shipped = {w.name: tuple(w.dims) for w in loaded.graph.initializer}
+    told = {entry.key: entry.value for entry in loaded.metadata_props}
+    plan = recipe.parse(told[export.RECIPE], str(file), name=file.stem)
+    ours = networks.build(plan.network, model.read_contract(file).packing, plan.arguments).state_dict()
     assert {key: tuple(value.shape) for key, value in ours.items()}.items() <= shipped.items()
 
 
