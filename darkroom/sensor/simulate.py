@@ -35,6 +35,8 @@ RED_GAINS, BLUE_GAINS = (1.2, 2.8), (1.1, 2.6)
 """White-balance gains of any camera in any light, green 1."""
 PATTERNED = 0.5
 """Share of examples that show their camera's pattern: in the others it was taken away, as `develop` does."""
+FULL_LIGHT = 0.15
+"""Share of examples that are amplified next to nothing."""
 CENTRAL_GAINS = (0.3, 6.0)
 """DN per electron, as the bench has it."""
 
@@ -76,9 +78,8 @@ def example(
 ) -> Example:
     """Make one random example: crop, unprocess, expose too short, record, pack and amplify.
 
-    `size` is the crop's side in sites, a multiple of the network's. Ratio: every second one
-    log-uniform over 1 to 300, the others uniform over 100 to 300 (as ELD trains). For output
-    "camera" the colours are a random sensor's and the gains any; for output "srgb" the camera's own.
+    `size` is the crop's side in sites, a multiple of the network's. For output "camera" the colours are a random
+    sensor's and the gains any; for output "srgb" the camera's own.
     """
     photo = photos[int(rng.integers(len(photos)))]
     camera = cameras[int(rng.integers(len(cameras)))]
@@ -87,7 +88,7 @@ def example(
     light = _linear(crops[0], rng)
     if not looked:
         lights.draw(light, rng)
-    ratio = float(np.exp(rng.uniform(0, np.log(300)))) if rng.random() < 0.5 else float(rng.uniform(100, 300))
+    ratio = _ratio(rng)
     sensor = noise.draw(camera, rng)
     if kind.output == "camera":
         seen = reference = _random_sensor(light, rng)
@@ -103,6 +104,18 @@ def example(
         )
     roots = (np.sqrt(np.clip(reference, 0, 1)) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
     return Example(bright, np.ascontiguousarray(ENCODED[roots].transpose(2, 0, 1)), ratio)
+
+
+def _ratio(rng: np.random.Generator) -> float:
+    """Draw a ratio: below 2 for FULL_LIGHT, where there is hardly more to do than to demosaic well; of the others one
+    half is log-uniform over 1 to 300, one uniform over 100 to 300 (as ELD trains).
+    """
+    share = rng.random()
+    if share < FULL_LIGHT:
+        return float(rng.uniform(1, 2))
+    if share < (1 + FULL_LIGHT) / 2:
+        return float(np.exp(rng.uniform(0, np.log(300))))
+    return float(rng.uniform(100, 300))
 
 
 def central(photo: Photo, camera: noise.Camera, ratio: float, seed: int, *, kind: Kind, size: int) -> Example:
