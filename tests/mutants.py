@@ -45,7 +45,7 @@ TESTS = {
     "pipeline": ["develop/test_pipeline"],
     "dng": ["decode/test_raw", "write/test_exif"],
     "page": ["write/test_page"],
-    "bursts": ["batch/test_bursts"],
+    "bursts": ["batch/test_burst_files"],
 }
 """Tests of a module, where not only the file of its own name; with --thorough all of its room follow."""
 PATIENCE = 300.0

@@ -26,7 +26,7 @@ from darkroom.decode import raw
 from darkroom.decode.raw import Curve, Kind
 from darkroom.develop import curves, finish
 from darkroom.errors import DarkroomError, SettingsError
-from darkroom.frame import Exposure, Frame, Window
+from darkroom.frame import Exposure, Frame, Sources, Window
 from darkroom.train import pictures
 from darkroom.write import part as parts
 
@@ -274,6 +274,7 @@ def _facts(frame: Frame) -> dict[str, object]:
         "camera": frame.camera,
         "bits": frame.bits,
         "notes": frame.notes,
+        "sources": asdict(frame.sources),
     }
 
 
@@ -295,4 +296,5 @@ def _frame(facts: dict[str, Any], mosaic: NDArray[np.uint16]) -> Frame:
         camera=facts["camera"],
         bits=facts["bits"],
         notes=tuple(facts["notes"]),
+        sources=Sources(**facts["sources"]),
     )
