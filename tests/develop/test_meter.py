@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made import frame_of
 
 from darkroom.develop import meter
 from darkroom.evaluate import lit, metering
 from darkroom.frame import CELL, Window
-from tests.made import frame_of
 
 BLACK, WHITE = 512, 16383
 
