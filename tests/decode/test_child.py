@@ -249,12 +249,13 @@ def test_what_lies_among_the_photos_is_not_run(write_dng: WriteDng, monkeypatch,
 
 
 def test_the_process_runs_the_same_darkroom_from_any_folder(monkeypatch, tmp_path: Path):
+    home = Path(child.__file__).parents[2]  # the checkout, or where it was installed
     monkeypatch.chdir(tmp_path)
-    for path in ([place for place in sys.path if place != str(ROOT)], [str(ROOT), *sys.path]):
+    for path in ([place for place in sys.path if place != str(home)], [str(home), *sys.path]):
         monkeypatch.setattr(sys, "path", path)
-        assert str(ROOT) in child._path() and str(tmp_path) not in child._path()
-    monkeypatch.chdir(ROOT)
-    assert str(ROOT) in child._path()
+        assert str(home) in child._path() and str(tmp_path) not in child._path()
+    monkeypatch.chdir(home)
+    assert str(home) in child._path()
 
 
 def test_the_decoder_starts_as_a_module_of_its_room(write_dng: WriteDng):
