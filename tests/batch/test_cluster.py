@@ -137,6 +137,8 @@ def test_a_photo_that_kills_three_workers_is_given_up_and_the_rest_goes_on(photo
     (here / "killer.py").write_text(KILLER)
     with dask.config.set({"distributed.worker.preload": [str(here / "killer.py")]}):
         results = run("local:2", photos, place="out")
-    assert [result.outcome for result in results] == ["written", "failed", "written", "written"]
+    # Skipped is what the worker had written before it died of another photo.
+    outcomes = [result.outcome for result in results]
+    assert outcomes[1] == "failed" and {outcomes[0], *outcomes[2:]} <= {"written", "skipped"}
     assert results[1].error.startswith("b.dng: 3 workers died of it, it is given up")
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "c.png", "d.png"]
