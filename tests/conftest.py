@@ -148,8 +148,3 @@ class Unwanted(pytest.Module):
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     return Unwanted.from_parent(parent, path=module_path) if MISSING and module_path.parent.name == "train" else None
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the training loop's tests first: they signal their own process, which other tests' threads then share."""
-    items.sort(key=lambda item: item.path.name != "test_loop.py")

@@ -8,6 +8,7 @@ where the processor multiplies it in hardware (66 dB from the reference), else i
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -177,7 +178,7 @@ def _openvino(data: bytes, device: str, threads: int) -> OpenVino:
         raise ModelError(
             f"{device}: OpenVINO cannot be loaded ({error}); run pip install openvino, or use --device cpu"
         ) from None
-    core = openvino.Core()
+    core = _core(openvino)
     have = [name.partition(".")[0] for name in core.available_devices]
     name = OPENVINO[device]
     if name not in have:
@@ -209,6 +210,19 @@ def _import_openvino() -> ModuleType:
             sys.modules.pop(converter, None)
 
 
+@cache
+def _core(library: ModuleType) -> "openvino.Core":
+    """The one core of the process, kept to its end.
+
+    A core gives the thread that makes it another stack to handle signals on, and when it goes puts back the one that
+    was there before. Of two cores the later puts back the earlier one's, which may be gone: the next Ctrl-C then ends
+    in a segmentation fault.
+    """
+    core: openvino.Core = library.Core()
+    return core
+
+
+@cache
 def _has_bf16(core: "openvino.Core") -> bool:
     """Tell whether the processor itself multiplies bfloat16.
 
