@@ -12,11 +12,12 @@ A run is resumed by starting it again: every example is drawn from (seed, its nu
 if it had never stopped. Under `torchrun` each process trains on its share of every batch (DistributedDataParallel).
 """
 
+import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate, count
 from pathlib import Path
@@ -56,6 +57,8 @@ CURVES = 6
 """Most ratios of which each has its curve."""
 AHEAD = 2
 """Batches drawn before they are needed."""
+MALLOC = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28))
+"""mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, and bytes for each."""
 LOCK = ".lock"
 """File that tells that a run is under way in a folder; the system frees it with the process."""
 HEARD = 20
@@ -166,6 +169,7 @@ class _Run:
 
 
 def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, rank: int, world: int) -> _Run:
+    _keep_freed_memory()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     cuda = torch.cuda.is_available()
@@ -195,6 +199,14 @@ def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, 
         ends=tuple(accumulate(stage.length(material.epoch) for stage in plan.stages)),
         started=(time.process_time(), state.cpu_hours),
     )
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what a step's tensors gave back: each would else be mapped, its pages faulted in, every step."""
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        for option, most in MALLOC:
+            libc.mallopt(option, most)
 
 
 def _follow(
