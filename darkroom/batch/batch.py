@@ -23,8 +23,9 @@ from darkroom.batch.handover import Handover
 from darkroom.batch.jobs import Batch, Job, Target
 from darkroom.decode import child, raw
 from darkroom.develop import model, pipeline
+from darkroom.develop.developed import Begun, Developed
 from darkroom.develop.model import Model
-from darkroom.develop.pipeline import RESIDENT, Begun, Developed, Settings
+from darkroom.develop.pipeline import RESIDENT, Settings
 from darkroom.errors import DarkroomError, told
 from darkroom.frame import CFA, Bands, Frame, Picture
 from darkroom.tiff import Field, Fields

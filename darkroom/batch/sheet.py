@@ -14,8 +14,9 @@ import numpy as np
 from darkroom.batch.batch import Result
 from darkroom.develop import pipeline
 from darkroom.develop.curves import linear_to_srgb
+from darkroom.develop.developed import Developed
 from darkroom.develop.model import Model
-from darkroom.develop.pipeline import Developed, Settings
+from darkroom.develop.pipeline import Settings
 from darkroom.develop.size import Size, reduced
 from darkroom.errors import SettingsError
 from darkroom.frame import Frame, Picture

@@ -1,7 +1,7 @@
 """The path of a photo, all of it: decode, mend hot sites, pack and amplify, network, finish."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,11 @@ from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, li
 from darkroom.develop import size as size_
 from darkroom.develop.amplifier import Amp
 from darkroom.develop.contract import Contract
+from darkroom.develop.developed import Begun, Course, Developed
 from darkroom.develop.finish import Bits, Look
 from darkroom.develop.model import Model
 from darkroom.develop.size import Size
+from darkroom.develop.tiles import Piece
 from darkroom.errors import SettingsError
 from darkroom.frame import Bands, Frame, Picture, Window
 from darkroom.write.linear import Negative
@@ -102,65 +104,6 @@ class Settings:
             raise SettingsError(f"white balance {self.white_balance}: give three gains above 0, of red, green and blue")
 
 
-@dataclass(frozen=True)
-class Seconds:
-    """Where the time went."""
-
-    network: float
-    finish: float
-
-
-@dataclass(frozen=True, eq=False)
-class Developed:
-    """A finished picture and what was done to get it."""
-
-    picture: Picture
-    """(H, W, 3) in `space`, uint8, uint16 or float32, upright; or camera RGB as `Settings.colour_space` has it."""
-    ratio: float
-    clipped: float
-    """Share of sites that the ratio pushed past what the picture holds: white, or where highlights end."""
-    seconds: Seconds
-    notes: tuple[str, ...]
-    """One line each, worth telling the user."""
-    space: Space = "srgb"
-    """What the picture is in, but for camera RGB."""
-    negative: Negative | None = None
-    """Of camera RGB, what its colours mean; None of a finished picture."""
-
-
-@dataclass(eq=False)
-class Course:
-    """How the making of a picture goes; all of it is known once the last band was given."""
-
-    started: float = field(default_factory=time.perf_counter)
-    networked: float = 0.0
-    finished: float = 0.0
-    negative: Negative | None = None
-    """As `Developed.negative`."""
-
-    @property
-    def seconds(self) -> Seconds:
-        return Seconds(self.networked - self.started, self.finished - self.networked)
-
-
-@dataclass(frozen=True, eq=False)
-class Begun:
-    """A picture in the making: what is known of it before the network has run."""
-
-    bands: Bands
-    """As `Developed.picture`; the network runs as they are asked for."""
-    ratio: float
-    clipped: float
-    notes: tuple[str, ...]
-    space: Space
-    course: Course
-
-    def developed(self, picture: Picture) -> Developed:
-        """Say the same of the picture, once it is made."""
-        course = self.course
-        return Developed(picture, self.ratio, self.clipped, course.seconds, self.notes, self.space, course.negative)
-
-
 def _unheard(done: int, tiles: int) -> None:
     return None
 
@@ -193,91 +136,150 @@ def begin(
     whole: they will be gathered again, which takes memory of its own.
     """
     contract = model.contract
-    if contract.cfa not in ("", frame.cfa):
-        raise SettingsError(
-            f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
-        )
-    camera = settings.colour_space == "camera"
-    if camera and contract.output != "camera":
-        raise SettingsError(f"{contract.name}: gives finished colours, a DNG holds the camera's; leave --model out")
+    _check(frame, contract, settings)
     course = Course()
     frame = mended(frame) if settings.hot_sites == "auto" else frame
-    chosen, notes = _gains(frame, settings.white_balance)
-    gains = _gains(frame, "camera")[0] if camera else chosen  # white balance of camera RGB is for others to apply
-    ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
-    usual = "clip" if camera else _usual(settings.amp)
-    look = settings.look if settings.look.highlights else replace(settings.look, highlights=usual)
-    headroom = _headroom(frame, gains, ratio) if _kept(look, settings.bits, contract) else 1.0
-    clipped = amplifier.clipped(frame, gains, ratio / headroom)
-    size = cfa.packed_size(frame, contract)
-    orientation = 1 if camera else frame.orientation
-    full, dtype = upright.shape(frame.visible, orientation), finish.DTYPES[settings.bits]
-    square = shape.sides(*full[:2], frame.pixel_aspect, orientation)
-    small = full if camera else (*settings.size.of(*square), 3)
-    whole = whole or look.waits or settings.sharpen > 0 or small != full
-    made: Bits = 16 if settings.sharpen and settings.bits == 8 else settings.bits
+    plan = _planned(frame, contract, settings)
+    packed = cfa.packed_size(frame, contract)
+    size = packed[0] * contract.scale, packed[1] * contract.scale
 
     def heard(done: int, tiles: int) -> None:
         course.networked = time.perf_counter()
         on_tile(done, tiles)
 
     pieces = tiles.run(
-        partial(_blended, model, settings.denoise, partial(_plain, frame, gains, contract)),
-        partial(cfa.bright, frame, gains=gains, ratio=ratio / headroom, contract=contract),
-        size=size,
+        partial(_blended, model, settings.denoise, partial(_plain, frame, plan.gains, contract)),
+        partial(cfa.bright, frame, gains=plan.gains, ratio=plan.ratio / plan.headroom, contract=contract),
+        size=packed,
         contract=contract,
         pixel_bytes=model.pixel_bytes,
-        memory=_tile_memory(frame, settings, size[0] * size[1] * contract.scale**2, whole),
+        memory=_tile_memory(frame, settings, size[0] * size[1], whole or plan.gathered),
         on_tile=heard,
-        onward=upright.onward(orientation),
-        strip_bytes=0 if camera or look.waits else STRIPS * 3 * made // 8 * contract.scale**2,
+        onward=upright.onward(plan.orientation),
+        strip_bytes=0 if plan.held else STRIPS * 3 * plan.bits // 8 * contract.scale**2,
     )
-    size = size[0] * contract.scale, size[1] * contract.scale
 
     def rows() -> Iterator[Picture]:
-        if camera:
+        if settings.colour_space == "camera":
             rgb = finish.gathered(pieces, size)
-            course.negative = _negative(rgb, frame, chosen, settings.denoise)
-            last = linear.undone(rgb, neutral=_neutral(gains), window=frame.visible)
-            course.finished = time.perf_counter()
-            yield last
-            return
-        bands = finish.follow(
-            pieces,
-            size=size,
-            matrix=_matrix(frame, contract, settings.colour_space),
-            window=frame.visible,
-            orientation=orientation,
-            look=look,
-            bits=made,
-            headroom=headroom,
-        )
-        if settings.sharpen or small != full:
-            picture = Bands(full, finish.DTYPES[made], bands).whole()
-            if settings.sharpen:
-                had = partial(_noise, grain.measure(frame), frame, ratio * 2**look.exposure)
-                picture = sharpen.sharpened(picture, settings.sharpen, had, bits=settings.bits)
-            picture = shape.stretched(picture, frame.pixel_aspect, orientation)
-            yield size_.reduced(picture, settings.size)
+            course.negative = _negative(rgb, frame, plan.balance, settings.denoise)
+            yield linear.undone(rgb, neutral=_neutral(plan.gains), window=frame.visible)
         else:
-            yield from bands
+            colours = colour.from_srgb(settings.colour_space)
+            matrix = colours @ frame.camera_to_srgb if contract.output == "camera" else colours
+            yield from _finished(pieces, size, frame, settings, plan, matrix)
         course.finished = time.perf_counter()
 
-    notes += frame.notes + amplifier.notes(frame, settings.amp, ratio / settings.bracket, contract.max_ratio)
-    if ratio > contract.max_ratio:
-        notes += (f"ratio {ratio:.0f} is beyond the {contract.max_ratio:.0f} that {contract.name} was trained for",)
+    bands = Bands(plan.shape, finish.DTYPES[settings.bits], rows())
+    space: Space = "srgb" if settings.colour_space == "camera" else settings.colour_space
+    return Begun(bands, plan.ratio, plan.clipped, _notes(frame, contract, settings, plan), space, course)
+
+
+def _check(frame: Frame, contract: Contract, settings: Settings) -> None:
+    if contract.cfa not in ("", frame.cfa):
+        raise SettingsError(
+            f"{contract.name}: is for {contract.cfa} sensors, {frame.camera} has {frame.cfa}; leave --model out"
+        )
+    if settings.colour_space == "camera" and contract.output != "camera":
+        raise SettingsError(f"{contract.name}: gives finished colours, a DNG holds the camera's; leave --model out")
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """All that is decided before the network runs: how bright the light it is given, what is made of its output."""
+
+    balance: Array
+    """(3,) gains of the white balance that the user chose, green = 1."""
+    gains: Array
+    """(3,) gains that the light is given: the same, or the camera's for camera RGB, whose balance is for others."""
+    ratio: float
+    headroom: float
+    """Times white that the picture's light reaches; the network is given light that many times darker."""
+    clipped: float
+    """As `Developed.clipped`."""
+    look: Look
+    """The user's, its highlights decided."""
+    notes: tuple[str, ...]
+    """Of the white balance."""
+    orientation: int
+    """That rows are written in; camera RGB stays as the sensor has it."""
+    turned: tuple[int, int, int]
+    """(H, W, 3) of what the sensor saw, so turned."""
+    shape: tuple[int, int, int]
+    """(H, W, 3) of the picture: in the scene's proportions, of the size wanted."""
+    bits: Bits
+    """Of the bands; more than the picture's where they are worked on further."""
+    held: bool
+    """Whether the network's output is held whole before anything is made of it."""
+    gathered: bool
+    """Whether the picture is held whole before its first row can be given."""
+
+
+def _planned(frame: Frame, contract: Contract, settings: Settings) -> _Plan:
+    camera = settings.colour_space == "camera"
+    balance, notes = _gains(frame, settings.white_balance)
+    gains = _gains(frame, "camera")[0] if camera else balance
+    ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
+    # A ratio that was stated gives a colorimetric picture.
+    usual: Literal["clip", "roll"] = "roll" if settings.amp.kind == "auto" and not camera else "clip"
+    look = replace(settings.look, highlights=settings.look.highlights or usual)
+    headroom = _headroom(frame, gains, ratio) if _kept(look, settings.bits, contract) else 1.0
+    orientation = 1 if camera else frame.orientation
+    turned = upright.shape(frame.visible, orientation)
+    square = shape.sides(*turned[:2], frame.pixel_aspect, orientation)
+    made = turned if camera else (*settings.size.of(*square), 3)
+    return _Plan(
+        balance=balance,
+        gains=gains,
+        ratio=ratio,
+        headroom=headroom,
+        clipped=amplifier.clipped(frame, gains, ratio / headroom),
+        look=look,
+        notes=notes,
+        orientation=orientation,
+        turned=turned,
+        shape=made,
+        bits=16 if settings.sharpen and settings.bits == 8 else settings.bits,
+        held=camera or look.waits,
+        gathered=camera or look.waits or settings.sharpen > 0 or made != turned,
+    )
+
+
+def _finished(
+    pieces: Iterable[Piece], size: tuple[int, int], frame: Frame, settings: Settings, plan: _Plan, matrix: Array
+) -> Iterator[Picture]:
+    """Make the picture's rows of what the network gives, which fills (3, *size); `matrix` takes it to their RGB."""
+    bands = finish.follow(
+        pieces,
+        size=size,
+        matrix=matrix,
+        window=frame.visible,
+        orientation=plan.orientation,
+        look=plan.look,
+        bits=plan.bits,
+        headroom=plan.headroom,
+    )
+    if not settings.sharpen and plan.shape == plan.turned:
+        yield from bands
+        return
+    picture = Bands(plan.turned, finish.DTYPES[plan.bits], bands).whole()
+    if settings.sharpen:
+        had = partial(_noise, grain.measure(frame), frame, plan.ratio * 2**plan.look.exposure)
+        picture = sharpen.sharpened(picture, settings.sharpen, had, bits=settings.bits)
+    yield size_.reduced(shape.stretched(picture, frame.pixel_aspect, plan.orientation), settings.size)
+
+
+def _notes(frame: Frame, contract: Contract, settings: Settings, plan: _Plan) -> tuple[str, ...]:
+    notes = plan.notes + frame.notes
+    notes += amplifier.notes(frame, settings.amp, plan.ratio / settings.bracket, contract.max_ratio)
+    if plan.ratio > contract.max_ratio:
+        beyond = f"ratio {plan.ratio:.0f} is beyond the {contract.max_ratio:.0f}"
+        notes += (f"{beyond} that {contract.name} was trained for",)
     if settings.colour_space in colour.WIDE and settings.bits == 8:
         notes += (f"8 bits of {settings.colour_space} may show steps in smooth tones; --bits 16 does not",)
-    if clipped > CLIPPED:
-        notes += (f"{clipped:.0%} of the sites are clipped at ratio {ratio:.3g}; a lower --amp keeps them",)
-    space: Space = "srgb" if settings.colour_space == "camera" else settings.colour_space
-    return Begun(Bands(small, dtype, rows()), ratio, clipped, notes, space, course)
-
-
-def _matrix(frame: Frame, contract: Contract, space: ColourSpace) -> Array:
-    """(3, 3), what the network gives, linear, -> linear RGB of the colour space."""
-    assert space != "camera"
-    return colour.from_srgb(space) @ frame.camera_to_srgb if contract.output == "camera" else colour.from_srgb(space)
+    if plan.clipped > CLIPPED:
+        notes += (f"{plan.clipped:.0%} of the sites are clipped at ratio {plan.ratio:.3g}; a lower --amp keeps them",)
+    return notes
 
 
 def _neutral(gains: Array) -> Array:
@@ -312,11 +314,6 @@ def _noise(noise: grain.Noise, frame: Frame, ratio: float, light: Array) -> Arra
     """Tell the sd of the frame's noise where the picture has this light, in that light."""
     scale = (frame.white - float(frame.black.mean())) / ratio  # DN
     return noise.at(light * np.float32(scale)) / np.float32(scale)
-
-
-def _usual(amp: Amp) -> Literal["clip", "roll"]:
-    """What becomes of highlights unless the user says: a ratio that was stated gives a colorimetric picture."""
-    return "roll" if amp.kind == "auto" else "clip"
 
 
 def _kept(look: Look, bits: int, contract: Contract) -> bool:
