@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
@@ -256,45 +256,37 @@ def _exchanges(curve: Curve) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
 
 
 def _facts(frame: Frame) -> dict[str, object]:
-    """Everything of a frame but its samples, as JSON can hold it."""
+    """Every field of a frame but its samples, as JSON can hold it."""
+    return {name: _listed(getattr(frame, name)) for name in _KEPT}
 
-    def listed(numbers: NDArray[np.float32] | None) -> object:
-        return None if numbers is None else numbers.tolist()
 
-    return {
-        "cfa": frame.cfa,
-        "black": listed(frame.black),
-        "white": frame.white,
-        "white_balance": listed(frame.white_balance),
-        "daylight": listed(frame.daylight),
-        "camera_to_srgb": listed(frame.camera_to_srgb),
-        "exposure": asdict(frame.exposure),
-        "visible": asdict(frame.visible),
-        "orientation": frame.orientation,
-        "camera": frame.camera,
-        "bits": frame.bits,
-        "notes": frame.notes,
-        "sources": asdict(frame.sources),
-    }
+def _listed(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return asdict(value) if isinstance(value, Exposure | Window | Sources) else value
 
 
 def _frame(facts: dict[str, Any], mosaic: NDArray[np.uint16]) -> Frame:
-    def array(name: str) -> NDArray[np.float32]:
-        return np.array(facts[name], np.float32)
+    """Put a frame together again; raises KeyError where a field is missing, as from an older version."""
+    as_they_are = {name: facts[name] for name in _KEPT if name not in _FROM_JSON}
+    made = {name: None if facts[name] is None else again(facts[name]) for name, again in _FROM_JSON.items()}
+    return Frame(mosaic=mosaic, **as_they_are, **made)
 
-    return Frame(
-        mosaic=mosaic,
-        cfa=facts["cfa"],
-        black=array("black"),
-        white=facts["white"],
-        white_balance=None if facts["white_balance"] is None else array("white_balance"),
-        daylight=None if facts["daylight"] is None else array("daylight"),
-        camera_to_srgb=array("camera_to_srgb"),
-        exposure=Exposure(**facts["exposure"]),
-        visible=Window(**facts["visible"]),
-        orientation=facts["orientation"],
-        camera=facts["camera"],
-        bits=facts["bits"],
-        notes=tuple(facts["notes"]),
-        sources=Sources(**facts["sources"]),
-    )
+
+def _numbers(listed: list[Any]) -> NDArray[np.float32]:
+    return np.array(listed, np.float32)
+
+
+_KEPT = tuple(field.name for field in fields(Frame) if field.name != "mosaic")
+_FROM_JSON: dict[str, Callable[[Any], Any]] = {
+    "black": _numbers,
+    "white_balance": _numbers,
+    "daylight": _numbers,
+    "camera_to_srgb": _numbers,
+    "exposure": lambda told: Exposure(**told),
+    "visible": lambda told: Window(**told),
+    "defects": lambda listed: np.array(listed, np.intp).reshape(-1, 2),
+    "notes": tuple,
+    "sources": lambda told: Sources(**told),
+}
+"""Field -> how it is made of what JSON keeps of it, where that is something else."""

@@ -1,8 +1,9 @@
 """The cache: the same as decoding, decoded once, shared by processes, remade where it is broken."""
 
+import json
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from darkroom.decode import raw
 from darkroom.develop import curves, finish
 from darkroom.errors import DarkroomError, SettingsError
-from darkroom.frame import Exposure, Frame
+from darkroom.frame import Exposure, Frame, Sources
 from darkroom.train import cache as caches
 from darkroom.train.cache import Cache
 
@@ -50,7 +51,10 @@ def decodes_nothing(monkeypatch: pytest.MonkeyPatch):
 
 def assert_equal(one: Frame, other: Frame) -> None:
     for field in fields(Frame):
-        np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        np.testing.assert_array_equal(mine, theirs, err_msg=field.name)
+        assert isinstance(theirs, type(mine) if field.name != "mosaic" else np.ndarray), field.name
+        assert getattr(mine, "dtype", None) == getattr(theirs, "dtype", None), field.name
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -63,6 +67,35 @@ def test_a_frame_is_what_reading_gives_and_its_mosaic_a_map(write_dng: WriteDng,
     again = Cache(cache.folder).frame(path)
     assert_equal(again, frame)
     assert isinstance(again.mosaic, np.memmap) and not again.mosaic.flags.writeable
+
+
+def test_no_field_of_a_frame_is_lost(write_dng: WriteDng, cache, monkeypatch):
+    path = write_dng("a.dng", noise((40, 60)))
+    plain = raw.read(path)
+    told = replace(
+        plain,
+        defects=np.array([[3, 5], [8, 1]]),
+        pixel_aspect=2.0,
+        notes=("a note",),
+        sources=Sources("one", "two", "three", "four"),
+        orientation=6,
+    )
+    for field in fields(Frame):
+        if field.default is not MISSING or field.default_factory is not MISSING:  # so that it can be forgotten
+            assert not np.array_equal(getattr(told, field.name), getattr(plain, field.name)), field.name
+    monkeypatch.setattr(raw, "read", lambda path: told)
+    assert_equal(told, cache.frame(path))
+    assert_equal(told, Cache(cache.folder).frame(path))
+
+
+def test_a_frame_kept_without_a_field_is_decoded_again(write_dng: WriteDng, cache):
+    path = write_dng("a.dng", noise((40, 60)))
+    cache.frame(path)
+    (facts,) = cache.folder.glob("1/*.json")
+    kept = json.loads(facts.read_bytes())
+    facts.write_text(json.dumps({name: kept[name] for name in kept if name != "pixel_aspect"}))
+    assert_equal(raw.read(path), cache.frame(path))
+    assert json.loads(facts.read_bytes()) == kept
 
 
 @pytest.mark.parametrize("kind", ["camera", "srgb"])
