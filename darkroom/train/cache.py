@@ -268,9 +268,9 @@ def _listed(value: object) -> object:
 
 def _frame(facts: dict[str, Any], mosaic: NDArray[np.uint16]) -> Frame:
     """Put a frame together again; raises KeyError where a field is missing, as from an older version."""
-    as_they_are = {name: facts[name] for name in _KEPT if name not in _FROM_JSON}
-    made = {name: None if facts[name] is None else again(facts[name]) for name, again in _FROM_JSON.items()}
-    return Frame(mosaic=mosaic, **as_they_are, **made)
+    kept: dict[str, Any] = {name: facts[name] for name in _KEPT}
+    made = {name: again(kept[name]) for name, again in _FROM_JSON.items() if kept[name] is not None}
+    return Frame(mosaic=mosaic, **kept | made)
 
 
 def _numbers(listed: list[Any]) -> NDArray[np.float32]:
