@@ -194,8 +194,7 @@ class Cache:
         """Write a file beside its place, then move it there."""
         target = self._entries / name
         try:
-            if not target.parent.is_dir():
-                target.parent.mkdir(parents=True)
+            target.parent.mkdir(parents=True, exist_ok=True)  # another process may just have made it
             with parts.part(target.parent) as (part, file):
                 write(file)
                 file.close()

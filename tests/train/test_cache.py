@@ -216,6 +216,18 @@ def test_processes_share_a_folder(write_dng: WriteDng, cache):
     assert not list(cache.folder.rglob("*.part"))
 
 
+def test_another_process_may_make_the_folder_first(write_dng: WriteDng, cache, monkeypatch):
+    path = write_dng("a.dng", noise((40, 60)))
+    make = Path.mkdir
+
+    def second(folder: Path, *told, **named) -> None:
+        make(folder, parents=True, exist_ok=True)
+        make(folder, *told, **named)
+
+    monkeypatch.setattr(Path, "mkdir", second)
+    assert_equal(raw.read(path), cache.frame(path))
+
+
 def test_what_cannot_be_read_or_written_is_said(tmp_path: Path, write_dng: WriteDng, cache):
     with pytest.raises(SettingsError, match="none.dng: cannot be read .no such file.*; check the name"):
         cache.frame(tmp_path / "none.dng")
