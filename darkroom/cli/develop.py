@@ -198,7 +198,7 @@ def develop(
     if dry_run:  # else the batch loads it before it develops anything
         options.network_file(named)
     to_stdout = output == pipes.PIPE or (output is None and files == [pipes.PIPE])
-    files, output = context.with_resource(pipes.piped(files, output, suffix, dry_run=dry_run, as_json=as_json))
+    files, output, stdin = context.with_resource(pipes.piped(files, output, suffix, dry_run=dry_run, as_json=as_json))
     merged: dict[Path, tuple[Path, ...]] = {}
     if cluster and (burst or sheet or to_stdout):
         other = "--burst" if burst else "--sheet" if sheet else "-o -"
@@ -262,6 +262,7 @@ def develop(
         amp=amp,
         told=presets.used(context),
         as_json=as_json,
+        stdin=stdin,
         to_stdout=to_stdout,
         journal=journal,
         sheet=sheet,

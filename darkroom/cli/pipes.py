@@ -13,15 +13,18 @@ from tempfile import TemporaryDirectory
 from darkroom.errors import SettingsError
 
 PIPE = "-"
+STDIN = "stdin"
+"""What a raw from there is called."""
 
 
 @contextmanager
 def piped(
     files: list[str], output: str | None, suffix: str, *, dry_run: bool, as_json: bool
-) -> Iterator[tuple[list[str], str | None]]:
+) -> Iterator[tuple[list[str], str | None, Path | None]]:
     """Put files in the place of pipes: what is asked for comes back with their names, and stdout is fed at the end.
 
-    A raw from stdin goes to stdout unless something else is said. Raises SettingsError for pipes that cannot serve.
+    The last is the file in stdin's place, where there is one. A raw from stdin goes to stdout unless something else is
+    said. Raises SettingsError for pipes that cannot serve.
     """
     if files == [PIPE] and output is None:
         output = PIPE
@@ -32,16 +35,17 @@ def piped(
     if output == PIPE and len(files) != 1:
         raise SettingsError(f"-o -: stdout takes one picture, but {len(files)} photos were given; give one")
     if PIPE not in files and output != PIPE:
-        yield files, output
+        yield files, output, None
         return
     with TemporaryDirectory(prefix="darkroom-") as folder:
-        raw, picture = Path(folder, "stdin"), Path(folder, f"stdout{suffix}")
+        raw, picture = Path(folder, STDIN), Path(folder, f"stdout{suffix}")
         if dry_run:
-            raw, picture = Path("stdin"), Path(f"stdout{suffix}")
+            raw, picture = Path(STDIN), Path(f"stdout{suffix}")
         elif PIPE in files:
             with raw.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
-        yield [str(raw) if file == PIPE else file for file in files], str(picture) if output == PIPE else output
+        given = [str(raw) if file == PIPE else file for file in files]
+        yield given, str(picture) if output == PIPE else output, raw if PIPE in files else None
         if output == PIPE and not dry_run and picture.exists():
             with picture.open("rb") as made, suppress(BrokenPipeError):
                 shutil.copyfileobj(made, sys.stdout.buffer)

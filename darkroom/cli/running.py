@@ -14,7 +14,7 @@ from darkroom.batch import batch
 from darkroom.batch.batch import Result
 from darkroom.batch.jobs import Batch
 from darkroom.batch.sheet import Sheet, before
-from darkroom.cli import STOPPED
+from darkroom.cli import STOPPED, pipes
 from darkroom.cli.show import Show
 from darkroom.develop.pipeline import Settings
 from darkroom.errors import ModelError, SettingsError, escaped
@@ -52,6 +52,8 @@ class Run:
     told: dict[str, dict[str, object]]
     """Options that are not left to their defaults, for JSON."""
     as_json: bool
+    stdin: Path | None
+    """The file that holds what came from there."""
     to_stdout: bool
     journal: bool
     """Whether to keep one."""
@@ -80,6 +82,7 @@ class Run:
         ):
 
             def heard(result: Result) -> None:
+                result = self._as_given(result)
                 noted(result)
                 if page:
                     page.heard(result)
@@ -112,6 +115,13 @@ class Run:
                     show.log(f"contact sheet: {page.write()}")
             show.end()
         return show
+
+    def _as_given(self, result: Result) -> Result:
+        """Call a raw from stdin so, wherever its file lies."""
+        if result.input != self.stdin:
+            return result
+        error = result.error and result.error.replace(str(self.stdin), pipes.STDIN)
+        return replace(result, input=Path(pipes.STDIN), error=error)
 
     def watch(self, folders: list[str], recursive: bool, plan: Callable[[], Batch]) -> bool:
         """Develop what arrives until Ctrl-C, nothing twice; tell whether all went well. `plan` plans for all there."""

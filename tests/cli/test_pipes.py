@@ -1,6 +1,7 @@
 """A raw from stdin, a picture to stdout."""
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ def test_a_raw_goes_in_and_the_same_picture_comes_out(run, photo):
     with photo.open("rb") as file:
         done = subprocess.run([*PROGRAM, "-", "--format", "tiff"], stdin=file, capture_output=True, check=True)
     assert done.stdout == Path("a.tif").read_bytes()
-    assert b" -> stdout  x2" in done.stderr and {path.name for path in Path().iterdir()} == {"a.dng", "a.tif", "n.onnx"}
+    assert done.stderr.startswith(b"stdin -> stdout  x2")
+    assert {path.name for path in Path().iterdir()} == {"a.dng", "a.tif", "n.onnx"}
 
 
 def test_a_named_photo_goes_to_stdout_as_png(photo):
@@ -30,6 +32,16 @@ def test_a_named_photo_goes_to_stdout_as_png(photo):
 def test_what_is_no_raw_leaves_stdout_empty():
     done = subprocess.run([*PROGRAM, "-"], input=b"no raw", capture_output=True)
     assert (done.returncode, done.stdout) == (1, b"") and done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(b"darkroom: stdin: ")
+
+
+def test_a_raw_from_stdin_is_called_so_for_other_programs_too(photo):
+    words = ("-", "-o", "a.png", "--json", "--journal")
+    with photo.open("rb") as file:
+        done = subprocess.run([*PROGRAM, *words], stdin=file, capture_output=True, check=True)
+    assert json.loads(done.stdout)["input"] == "stdin"
+    listed = subprocess.run([*PROGRAM[:3], "journal", ".", "--json"], capture_output=True, check=True)
+    assert b"darkroom-" not in listed.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
