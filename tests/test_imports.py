@@ -43,7 +43,7 @@ LIBRARIES = {
     "rich": ("darkroom.cli",),
     "rawpy": ("darkroom.decode.libraw", "darkroom.evaluate"),  # the decoder's process; the baseline to beat
     # The tools that quantise; networks of others, which have no contract.
-    "onnxruntime": ("darkroom.develop.engines", "darkroom.train.export", "darkroom.evaluate.foreign"),
+    "onnxruntime": ("darkroom.develop.engines", "darkroom.train.variants", "darkroom.evaluate.foreign"),
     "openvino": ("darkroom.develop.engines",),
     "imagecodecs": ("darkroom.write.image", "darkroom.write.linear", "darkroom.write.avif", "darkroom.train.pictures"),
     "isal": ("darkroom.write.image",),

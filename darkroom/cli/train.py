@@ -221,16 +221,16 @@ def _cameras(plan: "Recipe", cfa: "CFA | None", camera_file: Path | None) -> "tu
 def _export(made: Path, variant: str, plan: "Recipe", material: "Material") -> None:
     """Write one variant and say on stderr what it loses."""
     from darkroom.develop import model
-    from darkroom.train import data, export
+    from darkroom.train import data, variants
 
     examples = data.validation(plan, material, model.read_contract(made).multiple)
     if variant == "fp16":
-        file = export.half(made)
+        file = variants.half(made)
     else:
-        file = export.quantised(made, [example.bright for example in examples[::2]])
+        file = variants.quantised(made, [example.bright for example in examples[::2]])
         examples = examples[1::2] or examples
     say.line(file)
-    _say(f"{file.name}: {export.loss_of(file, made, examples):.3f} dB below {made.name} on the validation data")
+    _say(f"{file.name}: {variants.loss_of(file, made, examples):.3f} dB below {made.name} on the validation data")
 
 
 def _say(line: str) -> None:

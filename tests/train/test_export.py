@@ -6,15 +6,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from exported import Tiny, facts_for, metadata
 from made import FULL, joined
 from onnx import numpy_helper
-from torch import nn
-from torch.nn import functional as F
 
-from darkroom.develop import model, pipeline, tiles
+from darkroom.develop import model, tiles
 from darkroom.develop.contract import PLANES
-from darkroom.errors import ModelError, SettingsError
-from darkroom.sensor.simulate import Example
+from darkroom.errors import ModelError
 from darkroom.train import export, networks, reach
 
 SMALL = {
@@ -23,32 +21,6 @@ SMALL = {
     "unet": {"width": 4, "levels": 3},
     "can": {"width": 4},
 }
-
-
-class Tiny(nn.Module):
-    """Convolutions, dilated as told, between a first and a last; reach: the sum of all dilations."""
-
-    multiples = {"bayer4": 2}
-
-    def __init__(self, *dilations: int, far: float = 1.0) -> None:
-        super().__init__()
-        rng = torch.Generator().manual_seed(0)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(4, 4 if i else 12, 3, padding=d, dilation=d) for i, d in reversed(list(enumerate(dilations)))
-        )
-        with torch.no_grad():
-            for layer in self.layers:
-                layer.weight.copy_(torch.randn(layer.weight.shape, generator=rng) / 6)
-                layer.bias.fill_(0.1)
-                if layer.dilation[0] > 2:  # what lies far counts for little
-                    rest = layer.weight[..., 1, 1].clone()
-                    layer.weight.mul_(far)
-                    layer.weight[..., 1, 1] = rest
-
-    def forward(self, x):
-        for layer in self.layers[:-1]:
-            x = F.leaky_relu(layer(x), 0.2)
-        return torch.sigmoid(F.pixel_shuffle(self.layers[-1](x), 2))
 
 
 class Mean(Tiny):
@@ -63,26 +35,6 @@ class Fickle(Tiny):
 
     def forward(self, x):
         return super().forward(x) * (1 if x.shape[2] == 4 * self.multiples["bayer4"] else 0.5)
-
-
-def facts_for(packing="bayer4", **changes) -> export.Facts:
-    picture = packing == "srgb3"
-    facts = export.Facts(
-        name="night", version=3, packing=packing, input="srgb" if picture else "balanced",
-        output="srgb" if picture else "camera", max_ratio=250.0, training="two steps", licence="MIT",
-        recipe='about = "a test"\n',
-    )  # fmt: skip
-    return replace(facts, **changes)
-
-
-def metadata(file) -> dict[str, str]:
-    return {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-
-
-def examples(count=3, side=32) -> list[Example]:
-    rng = np.random.default_rng(1)
-    brights = rng.random((count, 4, side, side), np.float32)
-    return [Example(bright, rng.random((3, 2 * side, 2 * side), np.float32)) for bright in brights]
 
 
 @pytest.fixture
@@ -289,76 +241,3 @@ def test_weights_are_kept_in_16_bits_rounded_as_little_as_these_allow(tmp_path):
         narrow = name.endswith("weight") and name != "layers.1.weight"
         assert held[name].dtype == (np.float16 if narrow else np.float32), name
         assert np.array_equal(held[name], value.numpy().astype(held[name].dtype))
-
-
-def test_half_computes_in_16_bits_and_loses_next_to_nothing(tmp_path):
-    torch.manual_seed(0)
-    file = tmp_path / "night.onnx"
-    export.export(networks.build("unet", "bayer4", {"width": 8, "levels": 3}), file, facts_for())
-    variant = export.half(file)
-    contract, promise = (model.load(path, device="cpu").contract for path in (variant, file))
-    assert variant == tmp_path / "night-fp16.onnx" and variant.stat().st_size < 1.2 * file.stat().st_size
-    assert contract == replace(promise, name="night-fp16", training="two steps; in 16-bit floats")
-    assert metadata(variant)[export.RECIPE] == metadata(file)[export.RECIPE]
-    assert 0 < abs(export.loss_of(variant, file, examples())) < 0.01
-
-
-def test_quantised_has_inner_convolutions_in_8_bits(tiny):
-    brights = [example.bright for example in examples()]
-    variant = export.quantised(tiny, brights)
-    loaded, whole = (model.load(path, device="cpu") for path in (variant, tiny))
-    assert loaded.contract == replace(
-        whole.contract, name="night-int8", training="two steps; 3 of its convolutions in 8 bits"
-    )
-    weights = [numpy_helper.to_array(w) for w in onnx.load(variant).graph.initializer]
-    assert sum(w.dtype == np.int8 and w.ndim == 4 for w in weights) == 3, "a quarter of four is spared"
-    worst = max(np.abs(loaded.run(bright) - whole.run(bright)).max() for bright in brights)
-    assert 0 < worst < 0.02
-    assert sorted(file.name for file in tiny.parent.iterdir()) == ["night-int8.onnx", "night.onnx"]
-
-
-def test_what_8_bits_harm_most_keeps_32(tmp_path):
-    network = Tiny(*[1] * 10)
-    with torch.no_grad():
-        network.layers[4].bias[0] = 50  # leaves the other channels few of the 256 levels
-        network.layers[5].weight[:, 0] = 0
-    export.export(network, tmp_path / "night.onnx", facts_for())
-    graph = onnx.load(export.quantised(tmp_path / "night.onnx", [example.bright for example in examples()])).graph
-    spared = {weight.name for weight in graph.initializer} & {f"layers.{i}.weight" for i in range(1, 9)}
-    assert spared == {"layers.4.weight", "layers.5.weight"}
-
-
-def test_a_variant_develops_a_photo(tiny, write_dng):
-    photo = write_dng("dark.dng", np.random.default_rng(0).integers(500, 700, (96, 128), np.uint16))
-    settings = pipeline.Settings()
-    plain, small = (
-        pipeline.develop(photo, model.load(file, device="cpu"), settings).picture.astype(int)
-        for file in (tiny, export.quantised(tiny, [example.bright for example in examples()]))
-    )
-    assert plain.shape == (96, 128, 3) and 0 < np.abs(plain - small).max() < 30
-
-
-def test_loss_is_in_db_of_psnr(tiny):
-    loaded = model.load(tiny, device="cpu")
-    rng = np.random.default_rng(0)
-    made = [Example(e.bright, loaded.run(e.bright) + rng.choice([-0.01, 0.01], (3, 64, 64))) for e in examples()]
-    worse = Tiny(1, 2, 1, 1, 2, 1)
-    with torch.no_grad():
-        worse.layers[-1].bias.add_(0.2)
-    export.export(worse, tiny.with_name("worse.onnx"), facts_for())
-    off = [
-        float(np.mean((model.load(tiny.with_name("worse.onnx"), device="cpu").run(e.bright) - e.reference) ** 2))
-        for e in made
-    ]
-    assert export.loss_of(tiny, tiny, made) == 0
-    assert export.loss_of(tiny.with_name("worse.onnx"), tiny, made) == pytest.approx(
-        40 + 10 * np.mean(np.log10(off)), abs=1e-3
-    )
-
-
-def test_quantising_needs_brights_and_something_to_quantise(tiny, tmp_path):
-    with pytest.raises(SettingsError, match="nothing to calibrate its 8 bits on; give some brights"):
-        export.quantised(tiny, [])
-    export.export(Tiny(1, 1), tmp_path / "two.onnx", facts_for())
-    with pytest.raises(SettingsError, match="two.onnx: has no convolution between its first and its last"):
-        export.quantised(tmp_path / "two.onnx", [example.bright for example in examples()])
