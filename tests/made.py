@@ -128,3 +128,11 @@ def draw_photos(folder: Path) -> Path:
         coarse = np.random.default_rng(index).integers(90, 230, (5, 6, 3), np.uint8)
         Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(folder / f"{index}.png")
     return folder
+
+
+def picture(height: int = 37, width: int = 53, dtype: type = np.uint8) -> np.ndarray:
+    """A photo-like ramp with noise, whose samples use all bits."""
+    chance = np.random.default_rng(0)
+    ramp = np.linspace(0, 0.9, height * width * 3).reshape(height, width, 3)
+    ramp += chance.uniform(0, 0.1, ramp.shape)
+    return ramp.astype(np.float32) if dtype == np.float32 else (ramp * np.iinfo(dtype).max).astype(dtype)

@@ -19,7 +19,6 @@ By whom, as measured on two cores of an AMD EPYC (Zen 5), best of three, with ot
   picture would be equal, and its import takes 0.2 s.
 """
 
-import errno
 import io
 import os
 import struct
@@ -144,77 +143,17 @@ def write(
             space=space,
             exif=exif,
         )
-        whole(path, lambda file: _all(file, codes), overwrite=overwrite)
+        parts.whole(path, lambda file: _all(file, codes), overwrite=overwrite)
         return
     as_tiff = partial(_tiff, encoding=encoding)
     encoders: dict[str, Callable[[BinaryIO, Bands, bytes, bytes], None]] = {".png": _png, ".avif": _avif}
     encoders |= {".tif": as_tiff, ".tiff": as_tiff, ".jpg": _jpeg, ".jpeg": _jpeg, ".jxl": _jxl}
     encode, profile = encoders[path.suffix.lower()], icc.profile(space, linear=bands.dtype == np.float32)
-    whole(path, lambda file: encode(file, bands, exif, profile), overwrite=overwrite)
+    parts.whole(path, lambda file: encode(file, bands, exif, profile), overwrite=overwrite)
 
 
 def _all(file: BinaryIO, data: bytes) -> None:
     file.write(data)
-
-
-def whole(path: Path, encode: Callable[[BinaryIO], None], *, overwrite: bool) -> None:
-    """Have a file written beside its place, flush it to the disk, then move it there in one step.
-
-    `encode` writes the file, in which it may seek. Raises OutputError as `write` does, and leaves nothing behind.
-    """
-    try:
-        if not overwrite and os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, "")
-        with parts.part(path.parent) as (part, file):
-            encode(file)
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()  # Windows moves no open file
-            if overwrite:
-                os.replace(part, path)
-            else:
-                _place(part, path)
-    except OSError as error:
-        raise OutputError(f"{path.name}: {_reason(error, path.parent)}") from error
-
-
-def _place(part: Path, path: Path) -> None:
-    """Give a finished file its name, unless the name is taken."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        # exFAT and some network drives have no hard links: take the name with an empty file, then replace that.
-        path.touch(exist_ok=False)
-        try:
-            os.replace(part, path)
-        except OSError:
-            path.unlink()
-            raise
-
-
-def _reason(error: OSError, folder: Path) -> str:
-    """Say what keeps a file from being written, and what to do about it."""
-    match error.errno:
-        case errno.EEXIST:
-            return "already exists; pass --on-conflict overwrite, or unique"
-        case errno.ENOSPC:
-            return "no space left on the disk; free some and run again"
-        case errno.ENOENT if folder.is_dir():  # /proc and its like say so
-            return f"the folder {folder} takes no files; choose another"
-        case errno.ENOENT:
-            return f"there is no folder {folder}; make it first"
-        case errno.ENOTDIR:
-            return f"{folder} is not a folder; choose another"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return f"the folder {folder} may not be written to; choose another"
-        case errno.ENAMETOOLONG:
-            return "the name is too long for this disk; shorten it"
-        case errno.EISDIR:
-            return "is a folder; choose another name"
-        case _:
-            return f"cannot be written ({(error.strerror or str(error)).lower()}); check the disk"
 
 
 def _strip(picture: Bands) -> int:

@@ -22,7 +22,7 @@ from darkroom import tiff
 from darkroom.colour import D50, D65_TO_D50
 from darkroom.frame import SRGB_TO_XYZ
 from darkroom.tiff import ASCII, BYTE, LONG, RATIONAL, SHORT, SIGNED_RATIONAL, Field, Fields, field
-from darkroom.write import image
+from darkroom.write import image, part
 
 Array = NDArray[np.float32]
 
@@ -74,7 +74,7 @@ def write(
     `exif.directories` makes them. A file already there is replaced only if `overwrite`. Raises OutputError as
     `image.write` does, and leaves nothing behind.
     """
-    image.whole(path, partial(_encode, light=light, negative=negative, ratio=ratio, tags=tags), overwrite=overwrite)
+    part.whole(path, partial(_encode, light=light, negative=negative, ratio=ratio, tags=tags), overwrite=overwrite)
 
 
 def _encode(

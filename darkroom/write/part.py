@@ -3,12 +3,15 @@
 A file being written is locked, so that one nobody writes any more can be told from it, whichever process that was.
 """
 
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from darkroom.errors import OutputError
 
 try:
     import fcntl
@@ -18,6 +21,67 @@ except ImportError:  # Windows, where an open file cannot be deleted: that is it
 PREFIX, SUFFIX = ".darkroom-", ".part"
 AGE = 60.0
 """Seconds; younger files may not be locked yet."""
+
+
+def whole(path: Path, encode: Callable[[BinaryIO], None], *, overwrite: bool) -> None:
+    """Have a file written beside its place, flush it to the disk, then move it there in one step.
+
+    `encode` writes the file, in which it may seek. A file already there, even one that appeared
+    meanwhile, is replaced only if `overwrite`. Raises OutputError, and leaves nothing behind.
+    """
+    try:
+        if not overwrite and os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "")
+        with part(path.parent) as (beside, file):
+            encode(file)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()  # Windows moves no open file
+            if overwrite:
+                os.replace(beside, path)
+            else:
+                _place(beside, path)
+    except OSError as error:
+        raise OutputError(f"{path.name}: {_reason(error, path.parent)}") from error
+
+
+def _place(finished: Path, path: Path) -> None:
+    """Give a finished file its name, unless the name is taken."""
+    try:
+        os.link(finished, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # exFAT and some network drives have no hard links: take the name with an empty file, then replace that.
+        path.touch(exist_ok=False)
+        try:
+            os.replace(finished, path)
+        except OSError:
+            path.unlink()
+            raise
+
+
+def _reason(error: OSError, folder: Path) -> str:
+    """Say what keeps a file from being written, and what to do about it."""
+    match error.errno:
+        case errno.EEXIST:
+            return "already exists; pass --on-conflict overwrite, or unique"
+        case errno.ENOSPC:
+            return "no space left on the disk; free some and run again"
+        case errno.ENOENT if folder.is_dir():  # /proc and its like say so
+            return f"the folder {folder} takes no files; choose another"
+        case errno.ENOENT:
+            return f"there is no folder {folder}; make it first"
+        case errno.ENOTDIR:
+            return f"{folder} is not a folder; choose another"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"the folder {folder} may not be written to; choose another"
+        case errno.ENAMETOOLONG:
+            return "the name is too long for this disk; shorten it"
+        case errno.EISDIR:
+            return "is a folder; choose another name"
+        case _:
+            return f"cannot be written ({(error.strerror or str(error)).lower()}); check the disk"
 
 
 @contextmanager
