@@ -1,7 +1,6 @@
 """`darkroom evaluate`: networks and baselines -> how near their pictures of dark raws come to what is known of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,13 +11,8 @@ from darkroom.cli import cropsheet, grids, metering, options, say, scoring, term
 from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
-    from darkroom.evaluate.case import Case
     from darkroom.evaluate.cost import Cost
-    from darkroom.evaluate.detection import Watch
-    from darkroom.evaluate.preference import Pairs
     from darkroom.evaluate.score import Score
-    from darkroom.evaluate.sheet import Crops
-    from darkroom.evaluate.systems import Made, Plan
 
 
 def evaluate(
@@ -307,7 +301,7 @@ def evaluate(
     if (detector or ab) and "bm3d" in baselines:
         option = "--detector" if detector else "--ab"
         raise SettingsError(f"{option}: looks at whole pictures, and bm3d works on the centre; leave bm3d out")
-    seen = _watch(detector, confidence) if detector else None
+    seen = scoring.watch(detector, confidence) if detector else None
     weights: dict[str, float] = {}
     if ab and simulate is None and pairs is None:
         raise SettingsError("--ab: shows new pictures; give --simulate or --pairs")
@@ -316,10 +310,10 @@ def evaluate(
     with TemporaryDirectory(prefix="darkroom-crops-") as place:
         middles = sheet.Crops(Path(place))
         for run in runs:
-            costs |= _costs(run.plan, costs) if cost else {}
-            weights |= _weights(run.plan) if seen else {}
-            for score in _scored(run, middles if html else None, folder, seen, asked):
-                scores.append(_priced(score, costs))
+            costs |= scoring.costs(run.plan, costs) if cost else {}
+            weights |= scoring.weights(run.plan) if seen else {}
+            for score in scoring.scored(run, middles if html else None, folder, seen, asked):
+                scores.append(scoring.priced(score, costs))
                 if as_json:
                     say.line(report.to_line(scores[-1]))
         scores += merged
@@ -333,61 +327,6 @@ def evaluate(
             more = [piece for grid in found for piece in (page.heading(grid.title), page.table(grid.header, grid.rows))]
             sheet.write(html, tables, scores, middles, notes, [*more, *(seen.parts() if seen else ())])
     grids.show([*(grid for table in tables for grid in report.grids(table)), *found], notes, to_stderr=as_json)
-
-
-def _scored(
-    run: scoring.Run, crops: "Crops | None", pictures: Path | None, seen: "Watch | None", asked: "Pairs | None"
-) -> "Iterator[Score]":
-    """Score a run, keeping what is to be kept."""
-    from darkroom.evaluate import rawdomain, score, sheet, systems
-
-    watched = grids.watched(run.cases, run.setting.data, run.count)
-    if run.setting.domain == "raw":
-        return rawdomain.scores(watched, run.plan, run.setting)
-    folder = pictures / run.place if pictures else None
-    if folder:
-        folder.mkdir(exist_ok=True)
-
-    def keep(case: "Case", made: "Mapping[str, Made]") -> None:
-        if crops:
-            crops.keep(case, made)
-        if folder:
-            sheet.save(folder, case, made)
-        wanted = {name: made[name] for name in made if name in systems.shown(run.plan)}
-        if seen:
-            seen.keep(case, wanted)
-        if asked:
-            asked.keep(case, wanted)
-
-    return score.scores(watched, run.plan, run.setting, keep)
-
-
-def _watch(file: Path, confidence: float | None) -> "Watch":
-    """Open the detector that looks at every picture."""
-    from darkroom.evaluate import detection
-
-    return detection.Watch(detection.load(file), confidence or detection.CONFIDENCE)
-
-
-def _weights(plan: "Plan") -> dict[str, float]:
-    """Billions of multiply-accumulates of each network over a frame of SID's."""
-    from darkroom.evaluate import cost
-
-    return {
-        name: cost.macs(each.model, *cost.FRAME[each.model.contract.cfa or "bayer"]) / 1e9
-        for name, each in plan.networks.items()
-    }
-
-
-def _costs(plan: "Plan", known: "dict[str, Cost]") -> "dict[str, Cost]":
-    """Measure every network alone that was not yet."""
-    from darkroom.evaluate import cost
-
-    return {name: cost.measure(each.model) for name, each in plan.networks.items() if name not in known}
-
-
-def _priced(score: "Score", costs: "dict[str, Cost]") -> "Score":
-    return replace(score, cost=costs.get(score.system, score.cost))
 
 
 def _unused(option: str, why: str, others: Mapping[str, object]) -> None:

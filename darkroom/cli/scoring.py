@@ -1,6 +1,6 @@
-"""What `darkroom evaluate` scores, and by whom: its options -> runs of cases, each with those who develop them."""
+"""What `darkroom evaluate` scores, and by whom: its options -> runs of cases, each with who develops them -> scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,9 +10,13 @@ from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
     from darkroom.evaluate.case import Case
+    from darkroom.evaluate.cost import Cost
+    from darkroom.evaluate.detection import Watch
     from darkroom.evaluate.peers import Noise, Peer
-    from darkroom.evaluate.score import Setting
-    from darkroom.evaluate.systems import Network, Plan
+    from darkroom.evaluate.preference import Pairs
+    from darkroom.evaluate.score import Score, Setting
+    from darkroom.evaluate.sheet import Crops
+    from darkroom.evaluate.systems import Made, Network, Plan
 
 CROP = "1024x1536"
 
@@ -126,6 +130,61 @@ def peers(files: list[Path], normalisation: str | None, noise: str | None) -> "t
     if told and (len(told) != 2 or min(told) <= 0):
         raise SettingsError(f"--noise {noise}: is no gain and read noise; give both in DN, such as 0.8,2.5")
     return {file.stem: peers.load(file, normalisation) for file in files}, peers.Noise(*told) if told else None
+
+
+def scored(
+    run: Run, crops: "Crops | None", pictures: Path | None, seen: "Watch | None", asked: "Pairs | None"
+) -> "Iterator[Score]":
+    """Score a run, keeping what is to be kept."""
+    from darkroom.evaluate import rawdomain, score, sheet, systems
+
+    watched = grids.watched(run.cases, run.setting.data, run.count)
+    if run.setting.domain == "raw":
+        return rawdomain.scores(watched, run.plan, run.setting)
+    folder = pictures / run.place if pictures else None
+    if folder:
+        folder.mkdir(exist_ok=True)
+
+    def keep(case: "Case", made: "Mapping[str, Made]") -> None:
+        if crops:
+            crops.keep(case, made)
+        if folder:
+            sheet.save(folder, case, made)
+        wanted = {name: made[name] for name in made if name in systems.shown(run.plan)}
+        if seen:
+            seen.keep(case, wanted)
+        if asked:
+            asked.keep(case, wanted)
+
+    return score.scores(watched, run.plan, run.setting, keep)
+
+
+def watch(file: Path, confidence: float | None) -> "Watch":
+    """Open the detector that looks at every picture."""
+    from darkroom.evaluate import detection
+
+    return detection.Watch(detection.load(file), confidence or detection.CONFIDENCE)
+
+
+def weights(plan: "Plan") -> dict[str, float]:
+    """Billions of multiply-accumulates of each network over a frame of SID's."""
+    from darkroom.evaluate import cost
+
+    return {
+        name: cost.macs(each.model, *cost.FRAME[each.model.contract.cfa or "bayer"]) / 1e9
+        for name, each in plan.networks.items()
+    }
+
+
+def costs(plan: "Plan", known: "dict[str, Cost]") -> "dict[str, Cost]":
+    """Measure every network alone that was not yet."""
+    from darkroom.evaluate import cost
+
+    return {name: cost.measure(each.model) for name, each in plan.networks.items() if name not in known}
+
+
+def priced(score: "Score", costs: "dict[str, Cost]") -> "Score":
+    return replace(score, cost=costs.get(score.system, score.cost))
 
 
 def words(text: str | None) -> tuple[str, ...]:
