@@ -96,7 +96,7 @@ def train(
         _list(camera_file)
         return
     options.needs_torch()
-    from darkroom.train import data, loop
+    from darkroom.train import data, loop, run
     from darkroom.train import recipe as recipes
     from darkroom.train.cache import Cache
 
@@ -118,7 +118,7 @@ def train(
     )
     if steps:
         plan = recipes.shortened(plan, steps, material.epoch)
-    carried_out = loop.Options(
+    carried_out = run.Options(
         seed=seed,
         threads=threads or os.cpu_count() or 1,
         every=every,

@@ -71,7 +71,7 @@ def _row(
     from darkroom.develop import model
     from darkroom.evaluate import metrics
     from darkroom.sensor import noise
-    from darkroom.train import count, data, loop, networks
+    from darkroom.train import count, data, loop, networks, run
     from darkroom.train.cache import Cache
 
     plan = trial.recipe
@@ -90,7 +90,7 @@ def _row(
             nonlocal steps
             steps = progress.step
 
-        options_ = loop.Options(threads=threads, every=10**9, minutes=minutes, vgg=vgg)
+        options_ = run.Options(threads=threads, every=10**9, minutes=minutes, vgg=vgg)
         network = model.load(loop.train(plan, material, Path(folder), options_, heard))
         examples = data.validation(plan, material, network.contract.multiple)
         pairs = [

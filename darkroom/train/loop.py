@@ -30,7 +30,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.sensor import simulate
-from darkroom.sensor.simulate import Example
 from darkroom.train import (
     checkpoint,
     data,
@@ -44,17 +43,13 @@ from darkroom.train import (
     watch,
     workers,
 )
-from darkroom.train.checkpoint import State
 from darkroom.train.data import Material
 from darkroom.train.networks import Network
 from darkroom.train.recipe import Recipe, Stage
+from darkroom.train.run import Options, Run, averaged, check_finite, facts, look, ship
 
 AVERAGE = 0.999
 """Decay of the averaged weights, per step."""
-SAMPLES = 4
-"""Validation examples shown at each validation."""
-CURVES = 6
-"""Most ratios of which each has its curve."""
 AHEAD = 2
 """Batches drawn before they are needed."""
 MALLOC = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28))
@@ -63,25 +58,6 @@ LOCK = ".lock"
 """File that tells that a run is under way in a folder; the system frees it with the process."""
 HEARD = 20
 """Steps between two words about the loss."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run is carried out; what it makes is the recipe's and the data's affair."""
-
-    seed: int = 0
-    threads: int = 1
-    every: int = 500
-    """Steps between validations, each with a checkpoint."""
-    minutes: float = 0.0
-    """CPU-minutes that replace the recipe's steps, its schedule running by them; 0: the steps count."""
-    init: tuple[Path, ...] = ()
-    """ONNX files whose weights of the same name and shape to start from; of several, their mean."""
-    vgg: Path | None = None
-    """VGG-16's weights, for losses that need them."""
-    version: int = 1
-    licence: str = "unstated"
-    """Of the weights, as the user states it: it depends on the data."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +89,8 @@ def train(
             _follow(run, number, seen, stopped, on_progress)
         if seen:
             (folder / "last").mkdir(exist_ok=True)
-            _export(run, _averaged(run), folder / "last")
-            seen.report(plan.name, _facts(run))
+            ship(run, averaged(run), folder / "last")
+            seen.report(plan.name, facts(run))
             seen.close()
     return folder / f"{plan.name}.onnx"
 
@@ -138,37 +114,7 @@ def _held(folder: Path, rank: int) -> Iterator[None]:
         ) from error
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One training under way."""
-
-    plan: Recipe
-    material: Material
-    folder: Path
-    options: Options
-    rank: int
-    world: int
-    device: torch.device
-    network: Network
-    average: dict[str, Tensor]
-    state: State
-    validation: list[Example]
-    ends: tuple[int, ...]
-    """Step at which each stage ends, by the recipe."""
-    started: tuple[float, float]
-    """Process time at the start, and CPU-hours spent before."""
-
-    def hours(self) -> float:
-        return self.started[1] + (time.process_time() - self.started[0]) / 3600
-
-    def share(self) -> float:
-        """How much of the run is done: steps, or CPU-minutes where those were given; 1 is all."""
-        if self.options.minutes:
-            return self.hours() * 60 / self.options.minutes
-        return self.state.step / self.ends[-1]
-
-
-def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, rank: int, world: int) -> _Run:
+def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, rank: int, world: int) -> Run:
     _keep_freed_memory()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -184,7 +130,7 @@ def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, 
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     state = checkpoint.resume(folder, network, average)
-    return _Run(
+    return Run(
         plan=plan,
         material=material,
         folder=folder,
@@ -210,7 +156,7 @@ def _keep_freed_memory() -> None:
 
 
 def _follow(
-    run: _Run,
+    run: Run,
     number: int,
     seen: watch.Watch | None,
     stopped: Callable[[], bool],
@@ -237,7 +183,7 @@ def _follow(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             wrong = learning.step(plan, network, optimiser, loss_of, bright.to(run.device), reference.to(run.device))
-            _check_finite(wrong, run)
+            check_finite(wrong, run)
             _update_average(run.average, run.network, state.step)
             recent.append(wrong)
             state.step, state.cpu_hours = state.step + 1, run.hours()
@@ -246,7 +192,7 @@ def _follow(
             if over or interrupted or state.step % run.options.every == 0:
                 loss = workers.mean(float(np.mean(recent)), run.device)
                 if seen:
-                    psnr = _look(run, seen, loss=loss, rate=rate)
+                    psnr = look(run, seen, loss=loss, rate=rate)
                     checkpoint.save(run.folder, run.network, run.average, optimiser, state)
                     on_progress(Progress(share, state.step, loss, state.cpu_hours, psnr))
                 recent.clear()
@@ -288,11 +234,11 @@ def _timeless(plan: Recipe) -> Recipe:
 
 
 @contextmanager
-def _batches(run: _Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+def _batches(run: Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
     """Draw this process's share of every batch, the next ones in a thread while the last one trains."""
     each = math.ceil(stage.batch / run.world)
     drawn = data.draws(run.plan, stage, run.material, run.options.seed)
-    kept = pool.Pool(drawn.example, run.folder, batch=each * run.world, seed=run.options.seed)
+    kept = pool.Pool(drawn.example, run.folder, batch=each * run.world, seed=run.options.seed, size=run.options.window)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         return kept.batch(kept.picked(step)[run.rank * each :][:each])
@@ -327,45 +273,6 @@ def _set_training(network: Network, last_blocks: int) -> None:
         block.eval()
 
 
-def _look(run: _Run, seen: watch.Watch, *, loss: float, rate: float) -> float:
-    """Measure the averaged weights on the validation data, log and show them, export them if best; return dB."""
-    network = _averaged(run)
-    scores: dict[float, list[float]] = {}
-    samples: list[watch.Sample] = []
-    with torch.inference_mode():
-        for example in run.validation:
-            output = network(torch.from_numpy(example.bright)[None])[0].clamp(0, 1).numpy()
-            wrong = float(np.mean((output - example.reference) ** 2))
-            scores.setdefault(example.ratio, []).append(-10 * math.log10(max(wrong, 1e-10)))
-            if len(samples) < SAMPLES:
-                samples.append((simulate.shown(example.bright, run.material.kind), output, example.reference))
-    psnr, state = float(np.mean([score for alike in scores.values() for score in alike])), run.state
-    _check_finite(psnr, run)
-    numbers = {"cpu_hours": state.cpu_hours, "loss": loss, "learning_rate": rate, "psnr": psnr}
-    if 1 < len(scores) <= CURVES:
-        numbers |= {f"psnr/x{ratio:.0f}": float(np.mean(alike)) for ratio, alike in sorted(scores.items())}
-    seen.scalars(state.step, numbers | {watch.STAGE: state.stage + 1})
-    seen.samples(state.step, samples)
-    if psnr > state.psnr:
-        state.psnr = psnr
-        _export(run, network, run.folder)
-    return psnr
-
-
-def _check_finite(number: float, run: _Run) -> None:
-    if not math.isfinite(number):
-        raise DarkroomError(
-            f"{run.folder}: the loss is no longer finite at step {run.state.step}; the checkpoint before it is kept, "
-            "start again with a lower learning rate"
-        )
-
-
-def _averaged(run: _Run) -> Network:
-    network = networks.build(run.plan.network, run.material.kind.packing, run.plan.arguments).eval()
-    network.load_state_dict({key: value.cpu() for key, value in run.average.items()})
-    return network
-
-
 def _update_average(average: dict[str, Tensor], network: nn.Module, step: int) -> None:
     decay = min(AVERAGE, (step + 1) / (step + 10))
     for key, value in network.state_dict().items():
@@ -373,49 +280,3 @@ def _update_average(average: dict[str, Tensor], network: nn.Module, step: int) -
             average[key].lerp_(value, 1 - decay)
         else:  # a count
             average[key].copy_(value)
-
-
-def _export(run: _Run, network: Network, folder: Path) -> None:
-    plan, kind = run.plan, run.material.kind
-    export.export(
-        network,
-        folder / f"{plan.name}.onnx",
-        export.Facts(
-            name=plan.name,
-            version=run.options.version,
-            packing=kind.packing,
-            input=kind.input,
-            output=kind.output,
-            max_ratio=plan.cap,
-            training=_training(run),
-            licence=run.options.licence,
-            recipe=recipe.dump(plan),
-        ),
-    )
-
-
-def _training(run: _Run) -> str:
-    """Say in one line how the weights came about."""
-    plan, state, material = run.plan, run.state, run.material
-    sources = []
-    if material.scenes:
-        sources.append(f"{len(material.scenes)} real scenes")
-    if material.photos:
-        cameras = ", ".join(camera.name for camera in material.cameras)
-        sources.append(f"{len(material.photos)} {material.photos[0].parent.name} photos with the noise of {cameras}")
-    stage = plan.stages[state.stage]
-    start = ", started from " + " and ".join(file.name for file in run.options.init) if run.options.init else ""
-    return (
-        f"{plan.network} on {' and '.join(sources)}; {state.step} steps of {stage.batch} x {stage.crop} px, "
-        f"{state.cpu_hours:.2f} CPU-hours{start}"
-    )
-
-
-def _facts(run: _Run) -> dict[str, str]:
-    stages = zip(run.plan.stages, run.ends, strict=True)
-    return {
-        "recipe": run.plan.about,
-        "training": _training(run),
-        "stages": "; ".join(f"{' + '.join(stage.loss)} until step {end}" for stage, end in stages),
-        "best PSNR on the validation data": f"{run.state.psnr:.2f} dB on {len(run.validation)} crops",
-    }

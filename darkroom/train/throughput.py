@@ -18,9 +18,12 @@ from darkroom.sensor import noise
 from darkroom.train import data, learning, losses, networks, optimisers, recipe
 from darkroom.train import loop as training
 from darkroom.train.cache import Cache
+from darkroom.train.run import Options
 
 STEPS = 20
 """Steps that are timed, after as many that are not."""
+WINDOW = 64
+"""Examples kept: so few that they are used and renewed in the timed steps as in a long run."""
 
 
 def seconds(name: str, threads: int) -> tuple[float, float]:
@@ -61,7 +64,7 @@ def _looped(plan: recipe.Recipe, material: data.Material, folder: Path, threads:
             raise _Enough
 
     try:
-        training.train(plan, material, folder, training.Options(threads=threads, every=10**9), heard)
+        training.train(plan, material, folder, Options(threads=threads, every=10**9, window=WINDOW), heard)
     except _Enough:
         pass
     return (times[-1] - times[-2]) / training.HEARD

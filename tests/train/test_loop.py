@@ -20,6 +20,7 @@ from darkroom.sensor import noise
 from darkroom.train import data, export, loop, networks
 from darkroom.train.cache import Cache
 from darkroom.train.recipe import Recipe, Stage
+from darkroom.train.run import Options
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +61,7 @@ def train(plan: Recipe, photos: Path, cache: Cache, run: Path, *, hear=None, **o
         tell=lambda line: None,
     )
     heard = []
-    file = loop.train(plan, material, run, loop.Options(**({"every": 2} | options)), hear or heard.append)
+    file = loop.train(plan, material, run, Options(**({"every": 2} | options)), hear or heard.append)
     return file, heard
 
 

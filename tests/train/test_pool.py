@@ -11,8 +11,7 @@ from darkroom.train.pool import Pool
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
-    monkeypatch.setattr(pool, "SIZE", 32)
+def often(monkeypatch):
     monkeypatch.setattr(pool, "USES", 4)
 
 
@@ -27,7 +26,7 @@ def kept(tmp_path, drawn):
         drawn.append(number)
         return Example(np.full((4, 3, 3), number, np.float32), np.full((3, 6, 6), number / 1024, np.float32))
 
-    made = Pool(draw, tmp_path, batch=8, seed=5)
+    made = Pool(draw, tmp_path, batch=8, seed=5, size=32)
     yield made
     made.close()
 
@@ -59,8 +58,8 @@ def test_the_first_batch_is_all_new_and_the_window_moves_on(kept):
 
 
 def test_a_resumed_run_picks_what_the_unbroken_one_would(kept, tmp_path):
-    with_other_seed = Pool(lambda number: None, tmp_path, batch=8, seed=6)
-    again = Pool(lambda number: None, tmp_path, batch=8, seed=5)
+    with_other_seed = Pool(lambda number: None, tmp_path, batch=8, seed=6, size=32)
+    again = Pool(lambda number: None, tmp_path, batch=8, seed=5, size=32)
     assert again.picked(77) == kept.picked(77) != with_other_seed.picked(77)
     again.close()
     with_other_seed.close()
