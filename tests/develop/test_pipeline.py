@@ -20,7 +20,7 @@ from darkroom.develop import amplifier, cfa, curves, model, pipeline, tiles
 from darkroom.develop.contract import KEY, PLANES, Contract
 from darkroom.develop.finish import Look
 from darkroom.errors import ModelError, SettingsError
-from darkroom.frame import Frame, Sources, Window
+from darkroom.frame import Frame, Window
 
 PLAIN = pipeline.Settings(amp=amplifier.parse("20"))
 
@@ -388,48 +388,6 @@ def test_hot_sites_are_filled_in_and_counted_unless_told_off(networks, write_dng
     )
     assert "1 hot or dead site filled in" in mended.notes and not any("hot" in note for note in left.notes)
     assert np.abs(mended.picture.astype(int) - left.picture)[58:63, 79:84].max() > 20
-
-
-# --- white balance where the camera chose none ---
-
-
-def lit(write_dng, gains: tuple[float, float, float]) -> Frame:
-    """A grey scene in a light that wants these gains, by a camera whose daylight gains are 2 and 1.5."""
-    mosaic = np.random.default_rng(0).integers(2000, 2400, (120, 160)).astype(float)
-    for at, gain in ((0, gains[0]), (1, gains[2])):
-        mosaic[at::2, at::2] = (mosaic[at::2, at::2] - 512) / gain + 512
-    return raw.read(write_dng("a.dng", mosaic.astype(np.uint16), white_balance=None, daylight=(2, 1, 1.5)))
-
-
-@pytest.mark.parametrize(
-    ("light", "said", "gains"),
-    [
-        ((2, 1, 1.5), "", (2, 1, 1.5)),
-        ((4, 1, 1.0), ": daylight", (2, 1, 1.5)),  # bluer than daylight
-        ((1.34, 1, 2.8), "% from daylight to tungsten", (1.34, 1, 2.8)),
-        ((0.895, 1, 5.3), "tungsten", (0.895, 1, 5.3)),
-        ((0.5, 1, 9.0), ": tungsten", (0.895, 1, 5.3)),  # redder than any lamp
-    ],
-)
-def test_where_the_camera_chose_no_white_balance_it_is_guessed(write_dng, light, said, gains):
-    guess, notes = pipeline._gains(lit(write_dng, light), "camera")
-    np.testing.assert_allclose(guess, gains, rtol=0.06)
-    assert notes[0].startswith("white balance guessed from the picture: ") and notes[0].endswith(said)
-
-
-@pytest.mark.parametrize(("light", "doubted"), [((1.9, 1, 1.6), True), ((1.05, 1, 1.0), False)])
-def test_gains_of_one_are_doubted_where_the_picture_contradicts(write_dng, light, doubted):
-    frame = replace(lit(write_dng, light), sources=Sources(), white_balance=np.ones(3, np.float32))
-    guess, notes = pipeline._gains(frame, "camera")
-    assert bool(notes) == doubted and (guess != 1).any() == doubted
-
-
-def test_the_guess_is_for_those_who_leave_it_to_the_camera(write_dng, tmp_path):
-    frame = lit(write_dng, (1.34, 1, 2.8))
-    np.testing.assert_allclose(pipeline._gains(frame, "daylight")[0], (2, 1, 1.5), rtol=1e-3)
-    np.testing.assert_allclose(pipeline._gains(replace(frame, sources=Sources()), "camera")[0], (2, 1, 1.5), rtol=1e-3)
-    network = model.load(write_network(tmp_path / "n.onnx"), device="cpu")
-    assert any("guessed" in note for note in pipeline.expose(frame, network, PLAIN).notes)
 
 
 @pytest.mark.parametrize(("share", "warned"), [(0.06, True), (0.04, False)])
