@@ -90,6 +90,35 @@ def write_network(path: Path, *, channels: int = 4, promise: str | None = contra
     return path
 
 
+def write_slow(path: Path, *, kernel: int) -> Path:
+    """A network of one convolution, of 16 channels of 1024 x 1024 to 16 by a `kernel`, which comes to nothing."""
+    pads = [kernel // 2, kernel // 2, (kernel - 1) // 2, (kernel - 1) // 2]
+    nodes = [
+        helper.make_node("ReduceMean", ["bright"], ["mean"], keepdims=1),
+        helper.make_node("Expand", ["mean", "vast"], ["wide"]),
+        helper.make_node("Conv", ["wide", "weights"], ["far"], pads=pads),
+        helper.make_node("ReduceMean", ["far"], ["all"], keepdims=1),
+        helper.make_node("Slice", ["bright", "zero", "one", "one"], ["first"]),
+        helper.make_node("Add", ["first", "all"], ["sum"]),
+        helper.make_node("Tile", ["sum", "twelve"], ["planes"]),
+        helper.make_node("DepthToSpace", ["planes"], ["rgb"], blocksize=2, mode="CRD"),
+    ]
+    constants = [
+        helper.make_tensor("vast", TensorProto.INT64, [4], [1, 16, 1024, 1024]),
+        onnx.numpy_helper.from_array(np.full((16, 16, kernel, kernel), 1e-9, np.float32), "weights"),
+        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("twelve", TensorProto.INT64, [4], [1, 12, 1, 1]),
+    ]
+    bright = helper.make_tensor_value_info("bright", TensorProto.FLOAT, [1, 4, "h", "w"])
+    rgb = helper.make_tensor_value_info("rgb", TensorProto.FLOAT, [1, 3, "H", "W"])
+    graph = helper.make_graph(nodes, "slow", [bright], [rgb], constants)
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    network.metadata_props.add(key=contract.KEY, value=contract_for("bayer").to_json())
+    onnx.save(network, path)
+    return path
+
+
 def write_average(path: Path, pool: int, recipe: str = "", **contract_changes) -> Path:
     """A Bayer network that averages over `pool` x `pool` packed pixels, shows each as 2 x 2, and knows roughly the sRGB
     curve."""

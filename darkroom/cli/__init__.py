@@ -7,6 +7,9 @@ import io
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated
 
@@ -15,6 +18,7 @@ import typer
 from darkroom import __version__
 from darkroom.cli import say
 from darkroom.errors import DarkroomError, SettingsError
+from darkroom.write import part
 
 COMMANDS = (
     "develop",
@@ -35,6 +39,8 @@ COMMANDS = (
 FAILED, MISUSED, STOPPED, TERMINATED = 1, 2, 130, 143
 """Exit codes; 0 is done, what was skipped included. Stopped by Ctrl-C is 128 + SIGINT, by TERM 128 + SIGTERM, as shells
 have it."""
+GRACE = 2.0
+"""seconds from the second Ctrl-C for a command to end of its own accord."""
 
 
 def main() -> None:
@@ -43,7 +49,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be text
     try:
-        _app()(prog_name="darkroom")
+        with _left_at_the_second_ctrl_c():
+            _app()(prog_name="darkroom")
     except DarkroomError as error:
         say.line(f"darkroom: {str(error)}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)
@@ -58,6 +65,42 @@ def _open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
     sys.stdout = sys.stdout or open(1, "w", closefd=False)
     sys.stderr = sys.stderr or open(2, "w", closefd=False)
+
+
+@contextmanager
+def _left_at_the_second_ctrl_c() -> Iterator[None]:
+    """End the process soon after Ctrl-C was pressed twice, whatever the main thread does.
+
+    Python hears of a signal between two of its own steps only, and one operator of a network may take minutes, of which
+    no engine looks up. The C handler tells a thread that waits for nothing else.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours, theirs = os.pipe()
+    if os.name == "posix":  # which asks for it
+        os.set_blocking(theirs, False)
+    ended = threading.Event()
+
+    def wait() -> None:
+        pressed = 0
+        while pressed < 2 and (heard := os.read(ours, 1)):
+            pressed += heard[0] == signal.SIGINT
+        if pressed == 2 and not ended.wait(GRACE):
+            part.abandon()
+            os._exit(STOPPED)
+
+    waiting = threading.Thread(target=wait, name="Ctrl-C", daemon=True)
+    waiting.start()
+    before = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        ended.set()
+        os.close(theirs)
+        waiting.join()
+        os.close(ours)
 
 
 def terminable() -> None:

@@ -22,6 +22,9 @@ PREFIX, SUFFIX = ".darkroom-", ".part"
 AGE = 60.0
 """Seconds; younger files may not be locked yet."""
 
+_begun = set[Path]()
+"""What this process is writing."""
+
 
 def whole(path: Path, encode: Callable[[BinaryIO], None], *, overwrite: bool) -> None:
     """Have a file written beside its place, flush it to the disk, then move it there in one step.
@@ -91,11 +94,20 @@ def part(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     Its name is short, for the place may have as long a name as there can be. Raises OSError.
     """
     path = folder / f"{PREFIX}{os.urandom(6).hex()}{SUFFIX}"
+    _begun.add(path)
     try:
         with path.open("x+b") as file:
             _locked(file)
             yield path, file
     finally:
+        with suppress(OSError):
+            path.unlink()
+        _begun.discard(path)
+
+
+def abandon() -> None:
+    """Delete what this process is writing, whichever thread writes it: the process is about to leave."""
+    for path in tuple(_begun):
         with suppress(OSError):
             path.unlink()
 

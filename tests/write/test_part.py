@@ -29,6 +29,19 @@ def test_a_part_that_is_not_moved_is_gone(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(os.name == "nt", reason="an open file cannot be deleted")
+def test_whoever_leaves_in_a_hurry_takes_away_what_was_begun_and_nothing_else(tmp_path):
+    with parts.part(tmp_path) as (place, file):
+        file.write(b"whole")
+        place.rename(tmp_path / "whole.png")
+    (tmp_path / ".darkroom-0123456789ab.part").write_bytes(b"another's")
+    with parts.part(tmp_path) as (_, file):
+        file.write(b"half")
+        parts.abandon()
+        names = sorted(path.name for path in tmp_path.iterdir())
+        assert names == [".darkroom-0123456789ab.part", "whole.png"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX locks")
 def test_only_the_parts_of_dead_runs_are_swept_away(tmp_path):
     stale = tmp_path / ".darkroom-0123456789ab.part"
