@@ -48,6 +48,7 @@ TESTS = {
     "dng": ["decode/test_raw", "write/test_exif"],
     "page": ["write/test_page"],
     "bursts": ["batch/test_burst_files"],
+    "sheet": ["cli/test_sheet"],
 }
 """Tests that come first, where not only the file of the module's own name."""
 SLOW = ("test_linear", "test_burst_files", "test_cluster", "test_watching")

@@ -12,6 +12,8 @@ from pages import VOID, checked
 from PIL import Image
 
 from darkroom.batch import batch
+from darkroom.batch.batch import Result
+from darkroom.batch.sheet import Sheet
 from darkroom.write import sheet
 from darkroom.write.sheet import Entry
 
@@ -157,3 +159,13 @@ def test_in_a_browser_keys_sorting_and_filters_work():
     )
     title = re.search(r"<title>(.*?)</title>", dom(Path("index.html"), script))[1]
     assert title == "#p1|#p3||1203|20|3"
+
+
+def test_the_page_is_written_at_once_and_then_not_with_every_photo(here):
+    page = Sheet(Path("out"))
+    for name in "ab":
+        page.heard(Result(Path(f"{name}.dng"), None, "failed", error="no light"))
+    assert "a.dng" in Path("out/index.html").read_text() and "b.dng" not in Path("out/index.html").read_text()
+    page.written -= 3600
+    page.heard(Result(Path("c.dng"), None, "failed", error="no light"))
+    assert "c.dng" in Path("out/index.html").read_text()

@@ -265,11 +265,18 @@ def test_what_else_had_to_be_assumed_is_noted(write_dng: WriteDng, libraw_says):
     )
 
 
-@pytest.mark.parametrize("aspect", [1e-9, 0.3, 4.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("aspect", [1e-9, 0.3, 0.4, 2.5, 4.0, float("nan"), float("inf")])
 def test_photosites_of_no_camera_are_taken_for_square(write_dng: WriteDng, libraw_says, aspect):
     libraw_says(pixel_aspect=aspect)
     frame = raw.read(write_dng("a.dng", noise((40, 60))))
     assert frame.pixel_aspect == 1 and "the picture keeps the sensor's shape" in frame.notes[0]
+
+
+@pytest.mark.parametrize(("bits", "held"), [(0.49, False), (0.55, True)])
+def test_a_file_needs_half_a_bit_a_site(write_dng: WriteDng, libraw_says, bits, held):
+    path = write_dng("a.dng", noise((40, 60)))
+    libraw_says(height=8, width=round(path.stat().st_size / bits))
+    assert ("cannot hold" in refusal(path)) is not held
 
 
 # --- real files ---

@@ -237,3 +237,7 @@ def test_only_saturated_sites_are_rebuilt():
 def test_what_saturates_beyond_white_is_left_to_the_network():
     white = seen(np.full((48, 48), 16383), "bayer", (2, 1, 1.5), 1.0, input="headroom")
     assert sorted(white[:, 0, 0].tolist()) == pytest.approx([1, 1, 1.5, 2])
+
+
+def test_beyond_the_edge_cells_follow_as_in_a_mirror_that_stands_in_the_last_one():
+    assert cfa._mirror(slice(-4, 12), 8, 2).tolist() == [4, 5, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 2, 3]

@@ -108,6 +108,8 @@ def test_what_is_too_large_or_no_file_is_not_read(tmp_path, monkeypatch):
     file = write_network(tmp_path / "n.onnx")
     monkeypatch.setattr(door, "LARGEST", 100)
     assert refused(file).startswith("0 MB, at most 0 are read;")
+    monkeypatch.setattr(door, "LARGEST", file.stat().st_size)
+    assert door.read(file)[0] == file.read_bytes(), "so much may be read"
     (tmp_path / "folder.onnx").mkdir()
     assert refused(tmp_path / "folder.onnx") == "is no file; give the path of an .onnx file"
 

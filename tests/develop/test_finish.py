@@ -315,3 +315,8 @@ def test_dehazing_agrees_with_the_same_at_every_pixel():
 def test_pictures_smaller_than_a_block_are_developed(shape):
     for look in SETTINGS.values():
         assert develop(random(shape), look=look).shape == (*shape, 3)
+
+
+def test_what_bt709_encodes_it_decodes():
+    light = np.linspace(0, 1, 501)
+    assert np.abs(curves.bt709_to_linear(curves.linear_to_bt709(light)) - light).max() < 1e-9

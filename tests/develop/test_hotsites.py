@@ -102,3 +102,8 @@ def test_sites_that_the_file_calls_bad_are_filled_in():
     for row, column in frame.defects:
         near = [mosaic[row + down, column + across] for down in (-2, 0, 2) for across in (-2, 0, 2) if down or across]
         assert mended.mosaic[row, column] == int(np.median(near))
+
+
+def test_a_frame_that_is_clipped_throughout_tells_nothing_of_noise():
+    frame = frame_of(np.full(SHAPE, 16383, np.uint16), "bayer")
+    assert grain.measure(frame).gain == 0

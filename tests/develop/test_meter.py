@@ -103,3 +103,19 @@ def test_scenes_keep_the_photo_and_add_lamps():
     assert np.array_equal(plain, light)
     assert (lamps >= light).all() and lamps.max() > 0.5 and np.median(lamps) < 0.25
     assert night.min() < 0.06 and night.max() > 0.5
+
+
+def test_the_histogram_says_what_its_names_say():
+    across = np.linspace(0.01, 0.3, 4001, dtype=np.float32)
+    mean, numbers = meter.histogram(np.repeat(across[None, :, None], 3, axis=2))
+    found = 2.0**numbers * mean
+    shares = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.5, 0.9, 0.98, 0.995)
+    assert found[:11] == pytest.approx([0.01 + 0.29 * share for share in shares], rel=1e-3)
+    assert mean == pytest.approx(np.minimum(across, 0.01 + 0.29 * 0.9).mean(), rel=1e-3)
+    assert found[11:] == pytest.approx(np.minimum(across, 0.01 + 0.29 * 0.98).mean(), rel=1e-3)
+
+
+def test_nothing_is_foretold_from_farther_than_three_spreads():
+    mean, spread = np.zeros(2), np.array([1.0, 2.0])
+    assert meter.standard(np.array([[-9.0, 5.0]]), mean, spread).tolist() == [[-3.0, 2.5]]
+    assert meter.standard(np.array([[3.5, -6.5]]), mean, spread).tolist() == [[3.0, -3.0]]

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from made import frame_of, write_network
 
-from darkroom.develop import sharpen
+from darkroom.develop import amplifier, finish, model, pipeline, sharpen
 from darkroom.develop.curves import srgb_to_linear
 
 
@@ -62,3 +63,25 @@ def test_the_command_takes_it_and_a_dng_does_not(run, photo):
         assert plain.size == sharp.size and (np.asarray(plain) != np.asarray(sharp)).any()
     code, _, err = run(*words, "--sharpen", "1", "-o", "b.dng")
     assert code == 2 and err.startswith("darkroom: --sharpen: finishes a picture, and a DNG")
+
+
+def test_white_stays_white_at_every_depth():
+    for dtype, bits in ((np.uint8, 8), (np.uint16, 16)):
+        white = np.full((20, 20, 3), np.iinfo(dtype).max, dtype)
+        assert np.array_equal(sharpen.sharpened(white, 1.0, quiet, bits=bits), white)
+
+
+def test_noise_is_that_of_the_picture_exposure_included(tmp_path, monkeypatch):
+    network = model.load(write_network(tmp_path / "n.onnx"), device="cpu")
+    frame = frame_of(np.random.default_rng(2).normal(700, 20, (64, 80)).astype(np.uint16), "bayer")
+    heard = []
+
+    def asked(picture, strength, noise, *, bits):
+        heard.append(noise(np.zeros((1, 1), np.float32))[0, 0])
+        return picture
+
+    monkeypatch.setattr(sharpen, "sharpened", asked)
+    for stops in (0.0, 1.0):
+        look = finish.Look(exposure=stops)
+        pipeline.expose(frame, model=network, settings=pipeline.Settings(amplifier.parse("4"), sharpen=1.0, look=look))
+    assert heard[1] == pytest.approx(2 * heard[0], rel=1e-3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from darkroom.develop import finish, tone
+from darkroom.develop import blocks, finish, tone
 from darkroom.develop.curves import linear_to_srgb
 from darkroom.develop.finish import Look
 from darkroom.frame import Window
@@ -97,3 +97,10 @@ def test_brighter_stays_brighter_on_a_ramp():
     ramp = np.repeat(2.0 ** np.linspace(-10, 0, 720)[None, :, None], 240, 0).repeat(3, 2)
     shown = render(ramp, Look(tone=1.0))[120, :, 0]
     assert (np.diff(shown) > 0).mean() > 0.99
+
+
+def test_between_the_centres_of_blocks_values_run_straight():
+    values = np.array([[10.0, 20.0], [30.0, 40.0]], np.float32)
+    wide = blocks.between(values, np.arange(8), 8, 4)
+    assert wide[2].tolist() == [10, 10, 10, 12.5, 15, 17.5, 20, 20]
+    assert wide[:, 2].tolist() == [10, 10, 10, 15, 20, 25, 30, 30]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import noise
-from PIL import Image
+from PIL import ExifTags, Image
 
 from darkroom import tiff
 from darkroom.frame import Exposure, Frame, Window
@@ -313,3 +313,28 @@ def test_exiftool_finds_nothing_missing(write_dng, run, here, suffix):
 def test_exposure_times_are_told_as_cameras_do(seconds, told):
     value = exif._rational(float(np.float32(seconds))).value
     assert struct.unpack("<II", value) == told
+
+
+KEPT = """
+    ExposureTime FNumber ExposureProgram ISOSpeedRatings SensitivityType StandardOutputSensitivity
+    RecommendedExposureIndex ISOSpeed ISOSpeedLatitudeyyy ISOSpeedLatitudezzz ExifVersion DateTimeOriginal
+    DateTimeDigitized OffsetTime OffsetTimeOriginal OffsetTimeDigitized ShutterSpeedValue ApertureValue BrightnessValue
+    ExposureBiasValue MaxApertureValue SubjectDistance MeteringMode LightSource Flash FocalLength UserComment SubsecTime
+    SubsecTimeOriginal SubsecTimeDigitized AmbientTemperature Humidity Pressure WaterDepth Acceleration
+    CameraElevationAngle FlashEnergy ExposureIndex SensingMethod FileSource SceneType ExposureMode WhiteBalance
+    DigitalZoomRatio FocalLengthIn35mmFilm SceneCaptureType GainControl SubjectDistanceRange ImageUniqueID
+    CameraOwnerName BodySerialNumber LensSpecification LensMake LensModel LensSerialNumber
+"""
+KEPT_OF_THE_IMAGE = """
+    ImageDescription Make Model XResolution YResolution ResolutionUnit DateTime Artist Copyright Rating RatingPercent
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "names"), [(exif._EXIF_TAGS, KEPT), (exif._IMAGE_TAGS, KEPT_OF_THE_IMAGE)], ids=["EXIF", "image"]
+)
+def test_the_tags_kept_are_those_of_these_names(table, names):
+    ep = 37387, 37397  # numbers of TIFF/EP, which Exif has again at 41483 and 41493
+    assert {tag: ExifTags.TAGS.get(tag, tag) for tag in table} == {
+        tag: name for tag, name in ExifTags.TAGS.items() if name in names.split() and tag not in ep
+    }

@@ -11,6 +11,7 @@ import rawpy
 import sets
 from conftest import refusal
 from PIL import Image
+from tifffile import TiffFile
 
 from darkroom import tiff
 from darkroom.errors import OutputError
@@ -225,3 +226,15 @@ def test_after_an_error_nothing_is_left(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="already exists"):
         linear.write(tmp_path / "a.dng", light, negative(), ratio=1, tags={}, overwrite=False)
     assert Path("a.dng").read_bytes() == b"mine"
+
+
+def test_the_colour_matrix_takes_daylight_to_what_the_sensor_sees_of_it(tmp_path):
+    path = tmp_path / "a.dng"
+    linear.write(path, np.zeros((64, 64, 3), np.uint16), negative(pixel_aspect=1.5), ratio=1, tags={}, overwrite=True)
+    with TiffFile(path) as file:
+        main, inside = file.pages[0], file.pages[0].pages[0]
+        numbers = np.array(main.tags[50721].value, float).reshape(3, 3, 2)
+        seen = (numbers[..., 0] / numbers[..., 1]) @ [0.9505, 1, 1.089]
+        assert seen / seen[1] == pytest.approx([0.5, 1, 2 / 3], rel=2e-3)
+        assert np.divide(*np.reshape(inside.tags[50718].value, (2, 2)).T).tolist() == [1.5, 1.0]  # DefaultScale
+        assert main.tags[277].value == 3 and main.tags[262].value == 6
