@@ -92,7 +92,7 @@ class Show:
         if self.pictures > 1 and not self.as_json:
             took = time.monotonic() - self.started
             counts = f"{self.written} written, {self.skipped} skipped, {len(self.failed)} failed"
-            self.log(f"{counts} in {took:.1f} s, {self._pace()}")
+            self.log(f"{counts} in {took:.1f} s" + (f", {self._pace()}" if self.written else ""))
         for result in self.failed:
             if result.bug:
                 for line in "".join(traceback.format_exception(result.bug)).splitlines():

@@ -83,6 +83,14 @@ def test_a_batch_ends_with_the_seconds_of_each_picture_written(show, capfd):
     assert capfd.readouterr().err == "4 written, 8 skipped, 0 failed in 10.0 s, 2.5 s a picture\n"
 
 
+def test_a_batch_of_which_nothing_was_written_has_no_pace(show, capfd):
+    now, telling = show
+    telling.skipped = 12
+    now[0] += 10
+    telling.end()
+    assert capfd.readouterr().err == "0 written, 12 skipped, 0 failed in 10.0 s\n"
+
+
 def test_a_single_photo_has_a_bar_that_moves_with_its_tiles(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with Show(1, "auto", False) as telling:
