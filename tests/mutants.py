@@ -53,7 +53,7 @@ TESTS = {
 """Tests that come first, where not only the file of the module's own name."""
 SLOW = ("test_linear", "test_burst_files", "test_cluster", "test_watching")
 """Files of tests that take seconds, and come last."""
-PATIENCE = 150.0
+PATIENCE = 600.0
 """seconds: longer than the tests of any room take; a mutant that hangs is noticed."""
 
 COMPARED = {
@@ -171,6 +171,7 @@ def _noticed(copied: Path, tests: list[str]) -> bool:
         try:
             return process.wait(PATIENCE) != 0
         except subprocess.TimeoutExpired:
+            print(f"no end within {PATIENCE:.0f} s, counted as noticed:", flush=True)
             return True
         finally:
             with contextlib.suppress(ProcessLookupError):  # what the tests started goes with them
