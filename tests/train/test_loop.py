@@ -172,7 +172,7 @@ def test_two_processes_learn_what_one_does(photos, tmp_path):
         done = subprocess.run(
             [
                 sys.executable, *launcher, "-m", "darkroom", "train", "--camera", "sonya7s2", "--photos", photos,
-                "--validation", photos, "--steps", "3", "--batch", "2", "--crop", "48", "--loss", "l1=1",
+                "--validation", photos, "--steps", "3", "--batch", "2", "--crop", "96", "--loss", "l1=1",
                 "--threads", "1", "--every", "1", "--cache", tmp_path / "cache", "-o", tmp_path / run,
             ],
             env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -20,7 +20,7 @@ SMALL = {
     "can": {"width": 4},
     "red": {},
     "compact": {"width": 4},
-    "half": {"width": 4, "down": [0, 1, 1]},
+    "half": {"width": 4, "down": [0, 1, 1, 0]},
 }
 MADE = [(name, packing) for name in ("unet", "can") for packing in PLANES]
 MADE += [(name, packing) for name in ("red", "compact", "half") for packing in ("bayer4", "xtrans9")]
@@ -199,6 +199,16 @@ def test_encoding_is_odd_and_keeps_black_and_white():
     x = torch.linspace(-2, 2, 101)
     assert torch.allclose(encode(x), -encode(-x)) and (encode(x).diff() > 0).all()
     assert encode(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([0, 1])
+
+
+def test_coarser_levels_see_light_averaged_before_it_is_encoded():
+    network = networks.build("half", "bayer4", {"width": 4}).eval()
+    with torch.no_grad():
+        network.head.weight.zero_()
+    level = torch.full((1, 4, 64, 64), 0.02)
+    noise = 0.3 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).tile(32, 32)
+    assert torch.allclose(network(level + noise), network(level), atol=1e-6)
+    assert not torch.allclose(network(2 * level), network(level), atol=1e-4)
 
 
 @pytest.mark.parametrize("file", model.shipped(), ids=lambda file: file.stem)

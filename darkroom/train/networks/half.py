@@ -2,15 +2,18 @@
 
     (N, 4, H/2, W/2) or (N, 9, H/3, W/3) bright  ->  (N, 3, H, W) camera RGB under the sRGB curve
 
-Light is encoded by a signed square root, which evens out shot noise and resembles the output curve. Everything that
-reaches the output has passed through the trunk, whose finest level has the resolution of 2 x 2 cells, SID's way: detail
-is told from noise where it is, not let through with its noise (what else was tried: models/README.md). The last
-convolution writes the four pixels of each cell.
+Light is encoded by a signed square root, which evens out shot noise and resembles the output curve. The mean of roots
+is not the root of the mean, in the dark far from it: so each coarser level is shown the light again, averaged before
+it is encoded. Everything that reaches the output has passed through the trunk, whose finest level has the resolution of
+2 x 2 cells, SID's way: detail is told from noise where it is, not let through with its noise (what else was tried:
+models/README.md). The last convolution writes the four pixels of each cell.
 
 X-Trans cells of 6 x 6 sites do not fall on 2 x 2 sites. One convolution first turns each cell into the mosaic of a
 virtual sensor with 2 x 2 cells; after it both kinds share one trunk, and an X-Trans network can start from a trained
 Bayer one.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +23,19 @@ from darkroom.develop.contract import PLANES, Packing
 from darkroom.errors import SettingsError
 from darkroom.train.networks.compact import VIRTUAL, blocks, encode, virtual_mosaic
 
-LEVELS = 4
-"""Resolutions the trunk works at: 1/2, 1/4, 1/8 and 1/16 of the sensor's."""
+LEVELS = 5
+"""Resolutions the trunk works at: 1/2, 1/4, 1/8, 1/16 and 1/32 of the sensor's. At x300 hundreds of sites must be
+averaged before the level of a dark area shows in the noise."""
 
 
 class Half(nn.Module):
     """Residual U-Net over 2 x 2 cells.
 
-    `width` channels at the finest of four levels, doubled at each. `down`, `up`: residual blocks at the three finer
-    levels, finest first, on the way down and on the way up, 0 for none; `bottom`: those at the coarsest.
+    `width` channels at the finest of five levels, doubled at each but the coarsest. `down`, `up`: residual blocks at
+    the four finer levels, finest first, on the way down and on the way up, 0 for none; `bottom`: those at the coarsest.
     """
 
-    multiples: dict[Packing, int] = {"bayer4": 8, "xtrans9": 16}
+    multiples: dict[Packing, int] = {"bayer4": 16, "xtrans9": 32}
     """Packed height and width must be multiples of this: a pixel of the coarsest level, in whole CFA cells."""
 
     def __init__(
@@ -39,9 +43,9 @@ class Half(nn.Module):
         packing: Packing,
         *,
         width: int = 16,
-        down: tuple[int, int, int] = (1, 1, 1),
-        bottom: int = 2,
-        up: tuple[int, int, int] = (1, 1, 1),
+        down: tuple[int, int, int, int] = (0, 1, 1, 0),
+        bottom: int = 1,
+        up: tuple[int, int, int, int] = (1, 1, 1, 2),
     ) -> None:
         super().__init__()
         if packing not in self.multiples:
@@ -51,12 +55,14 @@ class Half(nn.Module):
         if packing == "xtrans9":
             self.front = nn.Conv2d(planes, 9 * VIRTUAL, 4, stride=2, padding=1)
             planes = VIRTUAL
-        widths = [width << level for level in range(LEVELS)]
+        widths = [width << min(level, LEVELS - 2) for level in range(LEVELS)]
+        steps = list(pairwise(widths))
         self.head = nn.Conv2d(planes, width, 3, padding=1)
         self.down = nn.ModuleList(blocks(*each) for each in zip(widths[:-1], down, strict=True))
-        self.coarser = nn.ModuleList(nn.Conv2d(fine, 2 * fine, 2, stride=2) for fine in widths[:-1])
+        self.coarser = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
+        self.lit = nn.ModuleList(nn.Conv2d(planes, coarse, 3, padding=1) for coarse in widths[1:])
         self.bottom = blocks(widths[-1], bottom)
-        self.finer = nn.ModuleList(nn.Conv2d(2 * fine, 4 * fine, 1) for fine in widths[:-1])
+        self.finer = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         self.up = nn.ModuleList(blocks(*each) for each in zip(widths[:-1], up, strict=True))
         self.last = nn.Conv2d(width, 3 * 2 * 2, 3, padding=1)
         with torch.no_grad():
@@ -67,13 +73,12 @@ class Half(nn.Module):
                 self.front.weight.copy_(virtual_mosaic())
 
     def forward(self, bright: Tensor) -> Tensor:
-        mosaic = encode(bright)
-        if self.packing == "xtrans9":
-            mosaic = F.pixel_shuffle(self.front(mosaic), 3)
-        trunk, kept = F.leaky_relu(self.head(mosaic), 0.2), []
-        for down, coarser in zip(self.down, self.coarser, strict=True):
+        light = F.pixel_shuffle(self.front(bright), 3) if self.packing == "xtrans9" else bright
+        trunk, kept = F.leaky_relu(self.head(encode(light)), 0.2), []
+        for down, coarser, lit in zip(self.down, self.coarser, self.lit, strict=True):
+            light = F.avg_pool2d(light, 2)
             kept.append(down(trunk))
-            trunk = F.leaky_relu(coarser(kept[-1]), 0.2)
+            trunk = F.leaky_relu(coarser(kept[-1]) + lit(encode(light)), 0.2)
         trunk = self.bottom(trunk)
         for up, finer in zip(reversed(self.up), reversed(self.finer), strict=True):
             trunk = up(kept.pop() + F.pixel_shuffle(finer(trunk), 2))
@@ -83,6 +88,6 @@ class Half(nn.Module):
     def blocks(self) -> tuple[nn.Module, ...]:
         """The way in, each level on the way down and on the way up, the way out."""
         front = (self.front,) if self.packing == "xtrans9" else ()
-        way_down = [nn.ModuleList(pair) for pair in zip(self.down, self.coarser, strict=True)]
+        way_down = [nn.ModuleList(three) for three in zip(self.down, self.coarser, self.lit, strict=True)]
         way_up = [nn.ModuleList(pair) for pair in zip(self.finer, self.up, strict=True)]
         return (nn.ModuleList([*front, self.head]), *way_down, self.bottom, *reversed(way_up), self.last)
