@@ -10,16 +10,27 @@ from contextlib import contextmanager
 import torch
 from torch import distributed
 
+from darkroom.errors import DarkroomError
+
 
 @contextmanager
 def workers() -> Iterator[tuple[int, int]]:
-    """Join the other processes that `torchrun` started: this one's rank, and how many there are; else (0, 1)."""
+    """Join the other processes that `torchrun` started: this one's rank, and how many there are; else (0, 1).
+
+    Raises DarkroomError where another one is lost.
+    """
     if not distributed.is_torchelastic_launched():
         yield 0, 1
         return
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield distributed.get_rank(), distributed.get_world_size()
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):  # which has no error of its own
+            raise
+        raise DarkroomError(
+            "another process of this training was lost; run the same command again to go on from the last checkpoint"
+        ) from error
     finally:
         distributed.destroy_process_group()
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+import darkroom
 from darkroom.develop import model
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.sensor import noise
@@ -167,22 +169,70 @@ def test_a_loss_that_is_not_finite_keeps_the_checkpoint_before(photos, cache, tm
         assert json.loads(opened.metadata()["state"]) == state
 
 
-def test_two_processes_learn_what_one_does(photos, tmp_path):
-    for run, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--nproc-per-node", "2"])):
-        done = subprocess.run(
-            [
-                sys.executable, *launcher, "-m", "darkroom", "train", "--camera", "sonya7s2", "--photos", photos,
-                "--validation", photos, "--steps", "3", "--batch", "2", "--crop", "96", "--loss", "l1=1",
-                "--threads", "1", "--every", "1", "--cache", tmp_path / "cache", "-o", tmp_path / run,
-            ],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    one, two = (log_of(tmp_path / run) for run in ("one", "two"))
-    assert [row["step"] for row in two] == ["1", "2", "3"]
-    for alone, shared in zip(one, two, strict=True):
+TOGETHER = 12
+"""Steps of the runs of one and of two processes."""
+
+
+IN_FLOAT32 = """
+from darkroom.cli import main
+from darkroom.train import learning
+learning._has_bf16 = lambda device: False
+main()
+"""
+"""The command, without what rounds to a ten-thousandth by itself."""
+
+
+def started(photos: Path, run: Path, *launcher: str) -> subprocess.Popen[str]:
+    """A training of TOGETHER steps."""
+    script = run.parent / "in_float32.py"
+    script.write_text(IN_FLOAT32)
+    return subprocess.Popen(
+        [
+            sys.executable, *launcher, script, "train", "--camera", "sonya7s2", "--photos", photos,
+            "--validation", photos, "--steps", str(TOGETHER), "--batch", "2", "--crop", "96", "--loss", "l1=1",
+            "--threads", "1", "--every", "1", "--cache", run.parent / "cache", "-o", run,
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(darkroom.__file__).parents[1])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+TWO = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
+
+
+def process_of(launcher: int, rank: int) -> int:
+    """The process that torchrun started for a rank."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    return next(int(pid) for pid in children if f"\0RANK={rank}\0" in Path(f"/proc/{pid}/environ").read_text())
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the system does not tell processes' environments")
+def test_two_processes_learn_what_one_does_and_go_on_where_one_of_them_died(photos, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    process = started(photos, one)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+
+    process = started(photos, two, *TWO)
+    while not (two / "checkpoint.safetensors").exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    left, lost = (process_of(process.pid, rank) for rank in (0, 1))
+    os.kill(lost, signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode and not Path(f"/proc/{left}").exists()
+    assert "[rank0]: Traceback" not in err, "the one that is left says it in a line, if torchrun lets it"
+    with safe_open(two / "checkpoint.safetensors", "pt") as opened:
+        assert 1 <= json.loads(opened.metadata()["state"])["step"] < TOGETHER
+
+    process = started(photos, two, *TWO)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    logs = log_of(one), log_of(two)
+    assert [row["step"] for row in logs[1]] == [str(step + 1) for step in range(TOGETHER)]
+    for alone, shared in zip(*logs, strict=True):
         assert float(shared["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-4)
         assert float(shared["psnr"]) == pytest.approx(float(alone["psnr"]), abs=0.01)
 
