@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -114,10 +115,9 @@ def run(
     developed.
     """
     tell_settled(batch, on_done)
+    sweep(batch)
     if not batch.jobs:
         return
-    for folder in {target.path.parent for job in batch.jobs for target in job.targets}:
-        part.sweep(folder)
 
     @cache
     def load(name: str) -> Model:
@@ -136,6 +136,13 @@ def run(
         compare=compare,
         keep=keep,
     )
+
+
+def sweep(batch: Batch) -> None:
+    """Take away what killed runs left in the folders of a batch, those where all is done by now included."""
+    made = (target.path for job in batch.jobs for target in job.targets)
+    for folder in {path.parent for path in chain(made, (done.path for done in batch.settled))}:
+        part.sweep(folder)
 
 
 def tell_settled(batch: Batch, on_done: Callable[[Result], None]) -> None:

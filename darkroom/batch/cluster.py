@@ -7,34 +7,28 @@ a lost worker had in work is done again by another one, photo by photo; a photo 
 up. Nothing is kept of what is done, and of what is to come only the plan.
 """
 
-import asyncio
 import os
-import pickle
 import queue
 import signal
-import socket
 import threading
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkroom import __version__
 from darkroom.batch import batch as one_machine
+from darkroom.batch import worker
 from darkroom.batch.batch import Choice, Result
 from darkroom.batch.jobs import Batch, Job
-from darkroom.develop import model
-from darkroom.develop.model import Model
+from darkroom.batch.worker import Pattern, Work
 from darkroom.develop.pipeline import Settings
-from darkroom.errors import DarkroomError, OutputError, RawError, SettingsError
-from darkroom.frame import Frame
-from darkroom.sensor import darkframes
-from darkroom.write import image, part
+from darkroom.errors import DarkroomError, OutputError, SettingsError
+from darkroom.write import image
 from darkroom.write.image import Encoding
 
 if TYPE_CHECKING:
@@ -55,27 +49,9 @@ GLANCE = 0.25
 """Seconds between two looks at what the user wishes."""
 ROUND = 2.0
 """Seconds between two counts of the workers."""
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """Where a sensor's pattern is to be learned from, on each worker for itself: it is too large to send around."""
-
-    frames: tuple[Path, ...] = ()
-    """Lens-cap frames."""
-    profile: Path | None = None
-    """A camera's profile."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What the tasks of one run have in common."""
-
-    run: str
-    choice: Choice
-    settings: Settings
-    encoding: Encoding
-    pattern: Pattern
+AGAIN = "and run the same command again"
+LONELY = 300.0
+"""Seconds without any worker after which a run is given up: Dask does not always start a lost one again."""
 
 
 def run(
@@ -96,17 +72,17 @@ def run(
     OutputError where a worker does not see the files, ModelError as `batch.run`.
     """
     one_machine.tell_settled(batch, on_done)
+    one_machine.sweep(batch)
     if not batch.jobs:
         return
     here = Path.cwd()
-    folders = {here / target.path.parent for job in batch.jobs for target in job.targets if target.late is None}
-    for folder in folders:
+    for folder in {here / target.path.parent for job in batch.jobs for target in job.targets if target.late is None}:
         image.make_folder(folder)
-        part.sweep(folder)
     name = choice.name and str(Path(choice.name).absolute() if choice.name.endswith(".onnx") else choice.name)
     work = Work(uuid.uuid4().hex, replace(choice, name=name), settings, encoding, pattern)
     with _connected(place) as client:
         _Run(client, work, here, batch, on_done, stop).follow()
+    one_machine.sweep(batch)  # what lost workers left
 
 
 class _Run:
@@ -138,15 +114,18 @@ class _Run:
 
     def follow(self) -> None:
         """Keep the workers busy until all is done, or the user, a full disk or an error ends it."""
-        workers, looked = self._greeted(), 0.0
+        workers, looked, alone = self._greeted(), 0.0, 0.0
         self.client.subscribe_topic(self.work.run, lambda event: self.begun.add(event[1]))
         while True:
             looked += GLANCE
             if looked >= ROUND:
                 workers, looked = len(self.client.nthreads()), 0.0
+                alone = 0.0 if workers else alone + ROUND
+                if alone >= LONELY:
+                    raise OutputError(f"the cluster has lost all its workers; start some, {AGAIN}")
             if self.stop() and not self.halted:
                 self.halted = True
-                self.client.run(_halt, self.work.run, on_error="ignore")
+                self.client.run(worker.halt, self.work.run, on_error="ignore")
             while len(self.flying) < AHEAD * max(workers, 1) and (jobs := self._next(max(workers, 1))):
                 self._submit(jobs)
             if not self.flying:
@@ -161,7 +140,7 @@ class _Run:
         """Wait for a worker and see that all there are can do the work; their number."""
         try:
             self.client.wait_for_workers(1, timeout=PATIENCE)
-            heard = self.client.run(_greeting)
+            heard = self.client.run(worker.greeting)
         except TimeoutError:
             where = self.client.scheduler_info()["address"]
             raise SettingsError(f"{where}: has no worker; start one on each machine: dask worker {where}") from None
@@ -188,7 +167,7 @@ class _Run:
     def _submit(self, jobs: tuple[Job, ...]) -> None:
         there = tuple(_absolute(job, self.here) for job in jobs)
         key = f"darkroom-{uuid.uuid4().hex}"
-        future = self.client.submit(_develop, self.work, there, key, key=key, pure=False, retries=0)
+        future = self.client.submit(worker.develop, self.work, there, key, key=key, pure=False, retries=0)
         self.flying[future], self.tickets[future] = jobs, key
         future.add_done_callback(self.landed.put)
 
@@ -198,25 +177,24 @@ class _Run:
         jobs, ticket = self.flying.pop(future), self.tickets.pop(future)
         begun = ticket in self.begun
         self.begun.discard(ticket)
-        if future.status == "finished":
+        if future.status not in ("finished", "error"):
+            raise OutputError(f"the cluster's scheduler is gone; start it, {AGAIN}")
+        try:
             results, full = future.result()
+        except KilledWorker as lost:  # perhaps after it had finished, and with what it had to tell
+            for job in jobs:
+                self._revive(job, lost.allowed_failures + 1, begun=begun, alone=len(jobs) == 1)
+        except DarkroomError as error:
+            self.error = self.error or error
+        except Exception as error:
+            for job in jobs:
+                self.on_done(one_machine.failed(job.input, error, len(job.targets)))
+        else:
             if full and self.full:
                 results = results[:-1]  # a full disk is told once
             self.full = self.full or full
             for result in results:
                 self.on_done(self._as_asked(result, jobs))
-            return
-        if future.status != "error":
-            raise OutputError("the cluster's scheduler is gone; start it, and run the same command again")
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            for job in jobs:
-                self._revive(job, error.allowed_failures + 1, begun=begun, alone=len(jobs) == 1)
-        elif isinstance(error, DarkroomError):
-            self.error = self.error or error
-        else:
-            for job in jobs:
-                self.on_done(one_machine.failed(job.input, error, len(job.targets)))
 
     def _revive(self, job: Job, deaths: int, *, begun: bool, alone: bool) -> None:
         """Have a photo whose worker was lost developed again, alone, or give it up."""
@@ -292,6 +270,8 @@ def _local(place: str) -> "Iterator[Client]":
                 dashboard_address=":0",
                 silence_logs=50,  # logging.CRITICAL: what matters of lost workers is told by the results
             )
+    except RuntimeError as error:  # one was lost before it could work
+        raise DarkroomError(f"--cluster {place}: a worker did not start ({error}); run the same again") from error
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)
@@ -299,105 +279,5 @@ def _local(place: str) -> "Iterator[Client]":
         if hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             for place_, address in enumerate(client.nthreads()):
-                client.run(_pin, cores[place_ % len(cores) :: int(number)], workers=[address])
+                client.run(worker.pin, cores[place_ % len(cores) :: int(number)], workers=[address])
         yield client
-
-
-# --- on the workers ---
-
-_ONE = threading.Lock()
-"""A network is run by one thread at a time, however many a worker has."""
-_HALTED: set[str] = set()
-
-
-def _greeting() -> tuple[str, str]:
-    return socket.gethostname(), __version__
-
-
-def _halt(run: str) -> None:
-    _HALTED.add(run)
-
-
-def _pin(cores: list[int]) -> None:
-    os.sched_setaffinity(0, cores)
-
-
-def _develop(work: Work, jobs: tuple[Job, ...], ticket: str) -> tuple[list[Result], bool]:
-    """Develop some photos; what became of them, and whether the disk can take no more."""
-    results: list[Result] = []
-    with _ONE:
-        _tell_begun(work.run, ticket)
-        for job in jobs:
-            _check_seen(job)
-        todo, skipped = _undone(jobs)
-        full = todo and one_machine.through(
-            todo,
-            work.choice,
-            work.settings,
-            load=partial(_loaded, work.choice.device),
-            encoding=work.encoding,
-            on_tile=lambda path, done, tiles: None,
-            on_done=results.append,
-            stop=lambda: work.run in _HALTED,
-            prepare=_preparing(work.pattern),
-            more=True,
-        )
-    return [*skipped, *map(_sendable, results)], bool(full)
-
-
-def _tell_begun(run: str, ticket: str) -> None:
-    """Tell the client that a task is begun, and wait until the scheduler has heard it: this worker may die of it."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    told = asyncio.run_coroutine_threadsafe(_heard(worker.scheduler, run, ticket), worker.loop.asyncio_loop)  # type: ignore[attr-defined]
-    told.result(PATIENCE)
-
-
-async def _heard(scheduler: Any, run: str, ticket: str) -> None:
-    await scheduler.log_event(topic=run, msg=ticket)
-
-
-def _undone(jobs: tuple[Job, ...]) -> tuple[tuple[Job, ...], list[Result]]:
-    """Leave out what the worker that had these jobs before has written, where the scheduler gave them out again."""
-    todo, skipped = [], []
-    for job in jobs:
-        there = [target for target in job.targets if not target.overwrite and target.late is None]
-        done = [target for target in there if target.path.exists()]
-        skipped += [Result(job.input, target.path, "skipped") for target in done]
-        if left := tuple(target for target in job.targets if target not in done):
-            todo.append(Job(job.input, left))
-    return tuple(todo), skipped
-
-
-def _check_seen(job: Job) -> None:
-    """Raise where a file system that the client sees is not mounted here; a file that is missing in it is its own."""
-    where = f"a worker on {socket.gethostname()} cannot see it; mount it there under the same name"
-    if not job.input.parent.is_dir():
-        raise RawError(f"{job.input.parent}: {where}")
-    for target in job.targets:
-        if target.late is None and not target.path.parent.is_dir():
-            raise OutputError(f"{target.path.parent}: {where}")
-
-
-@cache
-def _loaded(device: str, name: str) -> Model:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    return model.load(model.find(name), device=device, threads=cores, alone=False)
-
-
-@cache
-def _preparing(pattern: Pattern) -> Callable[[Frame, Path], Frame]:
-    if not pattern.frames and not pattern.profile:
-        return lambda frame, path: frame
-    learned = darkframes.load(pattern.profile) if pattern.profile else darkframes.learn(list(pattern.frames))
-    return lambda frame, path: darkframes.removed(frame, learned, path)
-
-
-def _sendable(result: Result) -> Result:
-    """Leave out an exception that cannot travel; its line says what it was."""
-    try:
-        pickle.dumps(result.bug)
-    except Exception:
-        return replace(result, bug=None)
-    return result

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from darkroom.batch import cluster
+from darkroom.batch import cluster, worker
 from darkroom.batch.batch import Choice, Result, Seconds
 from darkroom.batch.jobs import Job, Target
 from darkroom.develop.pipeline import Settings
@@ -36,7 +36,7 @@ def cost() -> Cost:
         Job(Path(f"/mnt/night/card/IMG_{i:07}.ARW"), (Target(Path(f"/mnt/out/card/IMG_{i:07}.png"), 1, False),))
         for i in range(cluster.CHUNK)
     )
-    work = cluster.Work("0" * 32, Choice(), Settings(), Encoding(), cluster.Pattern())
+    work = worker.Work("0" * 32, Choice(), Settings(), Encoding(), worker.Pattern())
     results = [
         Result(job.input, job.targets[0].path, "written", 200.0, 0.01, Seconds(1, 1, 1, 1), "fast-bayer", 3, "cpu")
         for job in jobs

@@ -289,10 +289,10 @@ def develop(
 
 def _on_cluster(place: str, dark: list[str] | None, camera_file: Path | None) -> "Elsewhere":
     """Have the workers of a cluster do what `batch.run` does here."""
-    from darkroom.batch import cluster, jobs
+    from darkroom.batch import cluster, jobs, worker
 
     frames = jobs.found(dark, recursive=True) if dark else []
-    pattern = cluster.Pattern(
+    pattern = worker.Pattern(
         tuple(source.path.absolute() for source in frames),
         camera_file.with_suffix(".npz").absolute() if camera_file else None,
     )

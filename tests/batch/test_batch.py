@@ -246,3 +246,12 @@ def test_a_folder_that_cannot_be_made_is_one_line(photos):
         planned, batch.Choice("n.onnx"), SETTINGS, on_tile=lambda *_: None, on_done=results.append, stop=lambda: False
     )
     assert results[0].error.startswith("a.dng: shut/deep: cannot be made (")
+
+
+def test_what_a_killed_run_left_half_written_goes_even_where_all_is_done(photos, here):
+    run(photos)
+    left = here / ".darkroom-0123456789ab.part"
+    left.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    assert {result.outcome for result in run(photos, conflict="skip")} == {"skipped"}
+    assert not left.exists()

@@ -1,14 +1,15 @@
 """The same batch on workers: the same pictures, whatever becomes of a worker."""
 
+import os
 from pathlib import Path
 
 import pytest
 from conftest import noise
 from made import write_network
 
-from darkroom.batch import batch, cluster, jobs
+from darkroom.batch import batch, cluster, jobs, worker
 from darkroom.develop import amplifier, pipeline
-from darkroom.errors import OutputError, RawError, SettingsError
+from darkroom.errors import DarkroomError, OutputError, RawError, SettingsError
 
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
 
@@ -107,14 +108,14 @@ def test_a_worker_that_cannot_see_a_folder_ends_the_run_by_name(inside, photos, 
         run(inside, photos)
     monkeypatch.undo()
     with pytest.raises(OutputError, match="^/nowhere/out: a worker on .* cannot see it"):
-        cluster._check_seen(jobs.Job(Path(photos[0]).absolute(), (jobs.Target(Path("/nowhere/out/a.png"), 1, False),)))
+        worker.check_seen(jobs.Job(Path(photos[0]).absolute(), (jobs.Target(Path("/nowhere/out/a.png"), 1, False),)))
 
 
 def test_what_a_scheduler_gives_out_again_is_not_made_twice(photos):
     Path("a.png").write_bytes(b"by the worker before")
     (first, *_) = jobs.plan(["b.dng", "a.dng"], conflict="overwrite").jobs
     written = jobs.Job(Path("a.dng"), (jobs.Target(Path("a.png"), 1, overwrite=False),))
-    todo, skipped = cluster._undone((first, written))
+    todo, skipped = worker.undone((first, written))
     assert todo == (first,) and [result.output for result in skipped] == [Path("a.png")]
 
 
@@ -142,3 +143,51 @@ def test_a_photo_that_kills_three_workers_is_given_up_and_the_rest_goes_on(photo
     assert outcomes[1] == "failed" and {outcomes[0], *outcomes[2:]} <= {"written", "skipped"}
     assert results[1].error.startswith("b.dng: 3 workers died of it, it is given up")
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "c.png", "d.png"]
+
+
+def test_a_worker_that_is_lost_before_it_works_ends_the_run_in_one_line(photos, monkeypatch):
+    def failing(**settings):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", failing)
+    with pytest.raises(
+        DarkroomError, match=r"--cluster local:2: a worker did not start \(Nanny.*\); run the same again"
+    ):
+        run("local:2", photos)
+
+
+def test_what_lost_workers_left_half_written_goes(inside, photos, here):
+    def stop() -> bool:  # asked while the batch is under way
+        left = here / "out" / ".darkroom-0123456789ab.part"
+        left.write_bytes(b"half")
+        os.utime(left, (0, 0))
+        return False
+
+    run(inside, photos, place="out/", stop=stop)
+    assert len(list((here / "out").iterdir())) == 4
+
+
+def test_a_worker_that_dies_before_its_results_are_fetched_loses_no_photo(photos, here):
+    class Gone:
+        """A task that was done, and whose worker is no more."""
+
+        status = "finished"
+
+        def result(self):
+            raise distributed.scheduler.KilledWorker("task", None, 0)
+
+    planned, gone = jobs.plan(photos), Gone()
+    under_way = cluster._Run(None, None, here, planned, on_done=None, stop=None)
+    under_way.flying[gone], under_way.tickets[gone] = planned.jobs[:2], "ticket"
+    under_way._settle(gone)
+    assert [job.input for job in under_way.again] == [job.input for job in planned.jobs[:2]]
+    assert all(target.overwrite for job in under_way.again for target in job.targets)
+
+
+def test_a_run_whose_workers_are_all_lost_for_good_is_given_up(photos, monkeypatch):
+    monkeypatch.setattr(cluster, "LONELY", cluster.ROUND)
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as here:
+        monkeypatch.setattr(cluster._Run, "_submit", lambda self, jobs: self.flying.update({object(): jobs}))
+        monkeypatch.setattr(distributed.Client, "nthreads", lambda self: {})
+        with pytest.raises(OutputError, match="has lost all its workers; start some, and run the same command again"):
+            run(here.scheduler_address, photos)
