@@ -41,8 +41,8 @@ def train(
     photos: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER|LIST",
-            help="Clean photos, JPEG, PNG, TIFF, WebP, AVIF or raw, to be made dark; or a text that lists them.",
+            metavar="FOLDER|TAR|LIST",
+            help="Clean photos, JPEG, PNG, TIFF, WebP, AVIF or raw, to be made dark; .tar shards; a list of either.",
         ),
     ] = None,
     validation: Annotated[
@@ -163,7 +163,7 @@ def _told_apart(source: Path | None, pairs: Path | None, photos: Path | None) ->
         return pairs, photos
     if not source.exists():
         raise SettingsError(f"{source}: no such file or folder; give pairs or photos")
-    if source.is_file() or (source / "long").is_dir():
+    if (source.is_file() and source.suffix.lower() != ".tar") or (source / "long").is_dir():
         return pairs or source, photos
     return pairs, photos or source
 

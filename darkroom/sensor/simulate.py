@@ -8,6 +8,7 @@ sRGB curve, of a random sensor; for output "srgb" the picture, while the light i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +74,16 @@ class Photo:
     """(H, W, 3) sRGB: the picture itself, or with the look that the network shall learn."""
 
 
+class Photos(Protocol):
+    """Photos by number, open or opened on the way."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Photo: ...
+
+
 def example(
-    photos: Sequence[Photo], cameras: Sequence[noise.Camera], rng: np.random.Generator, *, kind: Kind, size: int
+    photos: Photos, cameras: Sequence[noise.Camera], rng: np.random.Generator, *, kind: Kind, size: int
 ) -> Example:
     """Make one random example: crop, unprocess, expose too short, record, pack and amplify.
 

@@ -130,8 +130,21 @@ class Cache:
             picture = self._kept(name, read_photo(path, reduced_by))
         elif picture is None:
             plain = self.photo(path, reduced_by)
-            picture = self._kept(name, (_looked(plain * np.uint16(257), "srgb", look) / 257 + 0.5).astype(np.uint8))
+            picture = self._kept(name, looked(plain, look))
         return picture
+
+    def places(self, files: Sequence[Path], look: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Return the (n, k) numbers that `look` found when these files were last of this size and time of change.
+
+        Unlike `numbers` it reads no file: they may be terabytes. Raises SettingsError for one that cannot be found.
+        """
+        stamps = hashlib.blake2b(digest_size=16)
+        for file in files:
+            status = _status(file)
+            stamps.update(repr((os.fspath(file.absolute()), status.st_size, status.st_mtime_ns)).encode())
+        name = f"{stamps.hexdigest()}-places.npy"
+        known: NDArray[np.int64] | None = self._map(name, np.int64, 2)
+        return self._kept(name, look()) if known is None else known
 
     def numbers(self, name: str, paths: Sequence[Path], measure: Callable[[], Sequence[float]]) -> tuple[float, ...]:
         """Return what `measure` found of these files, in this order, when it was last asked under this name."""
@@ -145,8 +158,8 @@ class Cache:
 
     def _content(self, path: Path) -> str:
         """Hash a file, or remember its hash by its path, size and time of change."""
+        status, place = _status(path), os.fsencode(path.absolute())
         try:
-            status, place = path.stat(), os.fsencode(path.absolute())
             file = f"index/{hashlib.blake2b(place, digest_size=16).hexdigest()}.json"
             stamp = [status.st_size, status.st_mtime_ns]
             known = self._read(file)
@@ -155,8 +168,7 @@ class Cache:
             with path.open("rb") as data:
                 content = hashlib.file_digest(data, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise SettingsError(f"{path}: cannot be read ({reason}); check the name and its permissions") from error
+            raise _unread(path, error) from error
         self._write(file, {"stamp": stamp, "content": content})
         return content
 
@@ -214,16 +226,42 @@ def read_photo(path: Path, reduced_by: float) -> NDArray[np.uint8]:
     if jobs.is_raw(path.name):
         _, rendered = raw.render(path, kind="srgb", curve="srgb")
         photo = Image.fromarray((rendered / 257 + 0.5).astype(np.uint8))
-    else:
-        try:
-            with Image.open(path) as file:
-                photo = file.convert("RGB")
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise SettingsError(f"{path}: cannot be read as a photo ({error}); give JPEG or PNG files") from error
-    if reduced_by > 1:
-        size = (max(1, round(photo.width / reduced_by)), max(1, round(photo.height / reduced_by)))
+        return _reduced(photo, reduced_by)
+    return read_picture(path, str(path), reduced_by)
+
+
+def read_picture(file: Path | BinaryIO, name: str, reduced_by: float) -> NDArray[np.uint8]:
+    """Read a photo that is no raw file, from the disk or from memory, as `read_photo`; name: for its refusal."""
+    try:
+        with Image.open(file) as opened:
+            photo = opened.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise SettingsError(f"{name}: cannot be read as a photo ({error}); give JPEG or PNG files") from error
+    return _reduced(photo, reduced_by)
+
+
+def _reduced(photo: Image.Image, by: float) -> NDArray[np.uint8]:
+    if by > 1:
+        size = (max(1, round(photo.width / by)), max(1, round(photo.height / by)))
         photo = photo.resize(size, Image.Resampling.LANCZOS)
     return np.asarray(photo)
+
+
+def looked(plain: NDArray[np.uint8], look: Appearance) -> NDArray[np.uint8]:
+    """Give a photo a look: (H, W, 3) sRGB -> (H, W, 3)."""
+    return (_looked(plain * np.uint16(257), "srgb", look) / 257 + 0.5).astype(np.uint8)
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise _unread(path, error) from error
+
+
+def _unread(path: Path, error: OSError) -> SettingsError:
+    reason = (error.strerror or str(error)).lower()
+    return SettingsError(f"{path}: cannot be read ({reason}); check the name and its permissions")
 
 
 def _looked(plain: NDArray[np.uint16], curve: Curve, look: Appearance) -> NDArray[np.uint16]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from darkroom.decode import raw
 from darkroom.errors import SettingsError
-from darkroom.sensor.simulate import Example, Photo
+from darkroom.sensor.simulate import Example, Photos
 from darkroom.train.cache import Cache
 from darkroom.train.pairs import Pair
 
@@ -157,7 +157,7 @@ def darken(
 
 
 def example(
-    photos: Sequence[Photo],
+    photos: Photos,
     darkness: Darkness,
     rng: np.random.Generator,
     *,

@@ -2,31 +2,29 @@
 
     folders and lists  ->  Material  ->  (recipe's stage, number of the draw)  ->  Example
 
-Nothing is held in memory but what a draw needs: pictures and mosaics are memory-mapped from the cache.
+Nothing is held in memory but what a draw needs: pictures and mosaics are memory-mapped from the cache, or read out of
+shards.
 """
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 
-from darkroom.batch import jobs
 from darkroom.develop import cfa
 from darkroom.errors import SettingsError
 from darkroom.frame import CFA
 from darkroom.sensor import noise, simulate
-from darkroom.sensor.photos import SUFFIXES
 from darkroom.sensor.simulate import Example, Kind, Photo
-from darkroom.train import darken, pairs
+from darkroom.train import darken, pairs, shards
 from darkroom.train.cache import Appearance, Cache
 from darkroom.train.pairs import Pair
 from darkroom.train.recipe import Recipe, Stage
+from darkroom.train.shards import Member, Photos
 
-REDUCED_BY = 2.0
-"""How much smaller than the camera's file a photo must be before its pixels count as clean."""
 HELD_OUT = 20
 """Without a validation set every so many-th scene and photo is kept from training for it."""
 VALIDATION_SIDE = 480
@@ -39,8 +37,9 @@ VALIDATION_RATIOS = (100.0, 250.0, 300.0)
 """Of the photos in turn; the first of every three is seen once more in full light, at ratio 1."""
 DARKNESS_PAIRS = 200
 """Pairs that paper 004's parameters are estimated from."""
+OPEN = 256
+"""Photos of the cache that stay open, at most."""
 Scenes = tuple[tuple[Pair, ...], ...]
-Photos = tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Sources:
     pairs: Path | None = None
     """A SID list file, a folder with short/ and long/, or a CSV of pairs."""
     photos: Path | None = None
-    """A folder of clean photos: JPEG, PNG or raw."""
+    """Clean photos, as `shards.find` takes them."""
     validation: Path | None = None
     """Pairs or photos to choose weights by; None holds some of the above out."""
     exclude: tuple[str, ...] = ()
@@ -67,7 +66,7 @@ class Material:
     photos: Photos
     darkness: darken.Darkness | None
     cache: Cache
-    validation: tuple[tuple[Pair, ...] | Path, ...]
+    validation: Scenes | Photos
     """Scenes or photos kept for choosing weights."""
 
     @property
@@ -100,7 +99,7 @@ def gather(
         if unclear:
             tell(f"{len(unclear)} of {len(kept)} pairs are too dark to check that short and reference are aligned")
         scenes = _scenes(kept)
-    photos = _photos(sources.photos) if sources.photos else ()
+    photos = shards.find(sources.photos, cache) if sources.photos else shards.NONE
     scenes, photos, validation = _set_apart(plan, scenes, photos, sources.validation, cache, tell)
     if not scenes and not photos:
         raise SettingsError("nothing to learn from; give --pairs, --photos or both")
@@ -123,68 +122,42 @@ def _scenes(found: Sequence[Pair]) -> Scenes:
     return tuple(tuple(scene) for scene in pairs.scenes(found))
 
 
-def _photos(folder: Path) -> Photos:
-    """List a folder's photos, or those that a text file names, one a line, relative to it."""
-    if folder.is_file():
-        return _listed(folder)
-    found = (path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES or jobs.is_raw(path.name))
-    names = tuple(sorted(found))
-    if not names:
-        raise SettingsError(f"{folder}: holds no photo; name a folder of clean photos, JPEG, PNG or raw")
-    return names
-
-
-def _listed(file: Path) -> Photos:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: is no list of photos ({error}); name a folder, or a text of paths") from error
-    names = tuple(file.parent / line for line in map(str.strip, lines) if line and not line.startswith("#"))
-    for name in names:
-        if name.suffix.lower() not in SUFFIXES and not jobs.is_raw(name.name):
-            raise SettingsError(f"{file}: {name} is no photo by its name; list JPEG, PNG or raw files, one a line")
-    if not names:
-        raise SettingsError(f"{file}: lists no photo; write one path a line")
-    return names
-
-
 def _set_apart(
     plan: Recipe, scenes: Scenes, photos: Photos, validation: Path | None, cache: Cache, tell: Callable[[str], None]
 ) -> tuple[Scenes, Photos, Scenes | Photos]:
     """Return what is left to train on, and the validation's scenes or photos."""
     if validation is not None:
-        if validation.is_dir() and not (validation / "long").is_dir():
-            return scenes, photos, _photos(validation)
+        if shards.is_shard(validation.name) or (validation.is_dir() and not (validation / "long").is_dir()):
+            return scenes, photos, shards.find(validation, cache)
         return scenes, photos, _scenes(pairs.find(validation, cache, cap=plan.cap, shorts=plan.shorts))
-    held_scenes, held_photos = scenes[::HELD_OUT], photos[::HELD_OUT]
-    held = held_scenes or held_photos
-    if not held:
+    what, number = ("scene", len(scenes)) if scenes else ("photo", len(photos))
+    if not number:
         raise SettingsError("nothing to learn from; give --pairs, --photos or both")
-    if len(held) == len(scenes or photos):
-        what = "scene" if scenes else "photo"
+    if number == 1:
         raise SettingsError(
             f"1 {what} to learn from, and none is left for validation; pass --validation PATH, or another {what}"
         )
-    tell(f"validation: {len(held)} of {len(scenes or photos)} {'scenes' if scenes else 'photos'} kept from training")
-    left_scenes = tuple(scene for i, scene in enumerate(scenes) if i % HELD_OUT)
-    left_photos = tuple(photo for i, photo in enumerate(photos) if i % HELD_OUT)
-    return left_scenes, left_photos if not held_scenes else photos, held
+    held = np.arange(number) % HELD_OUT == 0
+    tell(f"validation: {np.count_nonzero(held)} of {number} {what}s kept from training")
+    if not scenes:
+        return scenes, photos.only(np.flatnonzero(~held)), photos.only(np.flatnonzero(held))
+    return tuple(scene for i, scene in enumerate(scenes) if i % HELD_OUT), photos, scenes[::HELD_OUT]
 
 
-def photo(path: Path, cache: Cache, look: Appearance) -> Photo:
-    """Open one photo, reduced until its pixels count as clean, with the reference the look asks for."""
-    factor = max(1.0, REDUCED_BY / _reduced_already(path))
-    plain = cache.photo(path, factor, look="plain")
-    return Photo(plain, plain if look == "plain" else cache.photo(path, factor, look=look))
+@dataclass(frozen=True, eq=False)
+class _Opening:
+    """Some photos in a row, each opened when it is drawn: a million could not be open at once."""
 
+    photos: Photos
+    first: int
+    number: int
+    open: Callable[[Path | Member], Photo]
 
-def _reduced_already(path: Path) -> float:
-    """How far a photo was reduced from the camera's file, as the sources.csv beside it says; else 1."""
-    table = path.parent / "sources.csv"
-    if not table.exists():
-        return 1.0
-    with open(table, newline="", encoding="utf-8") as rows:
-        return next((float(row["reduced_by"]) for row in csv.DictReader(rows) if row["file"] == path.name), 1.0)
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, number: int, /) -> Photo:
+        return self.open(self.photos[self.first + number])
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +168,9 @@ class Draws:
     stage: Stage
     material: Material
     seed: int
-    photos: tuple[Photo, ...]
+    lanes: int
+    """Places in a batch, each of which has photos of its own."""
+    open: Callable[[Path | Member], Photo]
     scenes: Scenes
     kinds: tuple[str, ...]
     shares: tuple[float, ...]
@@ -205,18 +180,32 @@ class Draws:
         kind = self.kinds[rng.choice(len(self.kinds), p=self.shares)]
         if kind == "photos":
             material = self.material
-            return simulate.example(self.photos, material.cameras, rng, kind=material.kind, size=self.stage.crop)
+            return simulate.example(
+                self._photos(number), material.cameras, rng, kind=material.kind, size=self.stage.crop
+            )
         if kind == "darkened":
             assert self.material.darkness
-            return darken.example(self.photos, self.material.darkness, rng, size=self.stage.crop)
+            return darken.example(self._photos(number), self.material.darkness, rng, size=self.stage.crop)
         epoch, place = divmod(number, len(self.scenes))
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.scenes))
         scene, look = self.scenes[order[place]], self.stage.references
         return _of_scene(scene, self.plan, look, self.material, rng, self.stage.crop)
 
+    def _photos(self, number: int) -> _Opening:
+        """Those that an example may be of: of as many photos, one beside the other, as each place in a batch has."""
+        photos, lane = self.material.photos, number % self.lanes
+        first, end = (len(photos) * each // self.lanes for each in (lane, lane + 1))
+        if len(photos) < self.lanes:
+            first, end = 0, len(photos)
+        return _Opening(photos, first, end - first, self.open)
 
-def draws(plan: Recipe, stage: Stage, material: Material, seed: int) -> Draws:
-    """Prepare a stage's draws. Raises SettingsError where its kind of data was not given."""
+
+def draws(plan: Recipe, stage: Stage, material: Material, seed: int, *, lanes: int = 1) -> Draws:
+    """Prepare a stage's draws; no photo is opened before it is drawn.
+
+    lanes: places in a batch. Example n is of the place n % lanes, and places share no photo where there is one for
+    each. Raises SettingsError where the stage's kind of data was not given.
+    """
     given = [name for name, there in (("pairs", material.scenes), ("photos", material.photos)) if there]
     data = stage.data or dict.fromkeys(given, 1.0)
     for name in data:
@@ -229,13 +218,25 @@ def draws(plan: Recipe, stage: Stage, material: Material, seed: int) -> Draws:
         stage=stage,
         material=material,
         seed=seed,
-        photos=tuple(photo(path, material.cache, stage.references) for path in material.photos)
-        if {"photos", "darkened"} & set(data)
-        else (),
+        lanes=lanes,
+        open=_opener(material.cache, stage.references),
         scenes=tuple(scenes[: ceil(stage.fraction * len(scenes))]),
         kinds=tuple(data),
         shares=tuple(share / sum(data.values()) for share in data.values()),
     )
+
+
+def _opener(cache: Cache, look: Appearance) -> Callable[[Path | Member], Photo]:
+    """Open photos; those of the cache are maps, of which the last few stay open."""
+
+    @lru_cache(OPEN)
+    def mapped(path: Path) -> Photo:
+        return shards.opened(path, cache, look)
+
+    def opened(place: Path | Member) -> Photo:
+        return mapped(place) if isinstance(place, Path) else shards.opened(place, cache, look)
+
+    return opened
 
 
 def validation(plan: Recipe, material: Material, multiple: int) -> list[Example]:
@@ -248,9 +249,10 @@ def validation(plan: Recipe, material: Material, multiple: int) -> list[Example]
     side = max(VALIDATION_SIDE // step * step, step)
     look = plan.stages[-1].references
     examples = []
-    for i, held in enumerate(material.validation[:VALIDATION_CROPS]):
-        if isinstance(held, Path):
-            opened = photo(held, material.cache, look)
+    for i in range(min(VALIDATION_CROPS, len(material.validation))):
+        held = material.validation[i]
+        if not isinstance(held, tuple):
+            opened = shards.opened(held, material.cache, look)
             camera = material.cameras[(i + i // 3) % len(material.cameras)]
             small = min(*opened.picture.shape[:2], side) // step * step
             for ratio in (VALIDATION_RATIOS[i % 3],) if i % 3 else (VALIDATION_RATIOS[0], 1.0):

@@ -237,8 +237,9 @@ def _timeless(plan: Recipe) -> Recipe:
 def _batches(run: Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
     """Draw this process's share of every batch, the next ones in a thread while the last one trains."""
     each = math.ceil(stage.batch / run.world)
-    drawn = data.draws(run.plan, stage, run.material, run.options.seed)
-    kept = pool.Pool(drawn.example, run.folder, batch=each * run.world, seed=run.options.seed, size=run.options.window)
+    whole = each * run.world
+    drawn = data.draws(run.plan, stage, run.material, run.options.seed, lanes=whole)
+    kept = pool.Pool(drawn.example, run.folder, batch=whole, seed=run.options.seed, size=run.options.window)
 
     def draw(step: int) -> tuple[Tensor, Tensor]:
         return kept.batch(kept.picked(step)[run.rank * each :][:each])

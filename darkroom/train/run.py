@@ -15,7 +15,7 @@ from torch import Tensor
 from darkroom.errors import DarkroomError
 from darkroom.sensor import simulate
 from darkroom.sensor.simulate import Example
-from darkroom.train import export, networks, pool, recipe, watch
+from darkroom.train import export, networks, pool, recipe, shards, watch
 from darkroom.train.checkpoint import State
 from darkroom.train.data import Material
 from darkroom.train.networks import Network
@@ -147,7 +147,7 @@ def _training(run: Run) -> str:
         sources.append(f"{len(material.scenes)} real scenes")
     if material.photos:
         cameras = ", ".join(camera.name for camera in material.cameras)
-        sources.append(f"{len(material.photos)} {material.photos[0].parent.name} photos with the noise of {cameras}")
+        sources.append(f"{len(material.photos)} {shards.kept_in(material.photos)} photos with the noise of {cameras}")
     stage = plan.stages[state.stage]
     start = ", started from " + " and ".join(file.name for file in run.options.init) if run.options.init else ""
     return (

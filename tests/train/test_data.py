@@ -11,7 +11,7 @@ from PIL import Image
 
 from darkroom.errors import SettingsError
 from darkroom.sensor import noise
-from darkroom.train import darken, data
+from darkroom.train import darken, data, shards
 from darkroom.train.cache import Cache
 from darkroom.train.recipe import Recipe, Stage
 
@@ -55,7 +55,7 @@ def gather(plan, cache, told=None, **sources) -> data.Material:
 
 
 def test_photos_are_reduced_until_their_pixels_are_clean(photos, cache):
-    shapes = [data.photo(photos / f"{i}.png", cache, "plain").picture.shape for i in range(3)]
+    shapes = [shards.opened(photos / f"{i}.png", cache, "plain").picture.shape for i in range(3)]
     assert shapes == [(100, 150, 3), (160, 240, 3), (200, 300, 3)]
 
 
@@ -63,7 +63,7 @@ def test_a_list_of_photos_stands_for_a_folder(photos, cache, tmp_path):
     listed = tmp_path / "photos.txt"
     listed.write_text(f"# two of them\n{photos}/2.png\n\n{photos}/0.png\n")
     material = gather(SENSOR, cache, photos=listed, validation=photos)
-    assert material.photos == (photos / "2.png", photos / "0.png")
+    assert tuple(material.photos) == (photos / "2.png", photos / "0.png")
     listed.write_text("notes.md\n")
     with pytest.raises(SettingsError, match=r"photos.txt: .*notes.md is no photo by its name; list JPEG, PNG or raw"):
         gather(SENSOR, cache, photos=listed, validation=photos)

@@ -68,3 +68,16 @@ def test_a_resumed_run_picks_what_the_unbroken_one_would(kept, tmp_path):
 def test_the_ring_leaves_no_file_behind(kept, tmp_path):
     kept.batch(kept.picked(0))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("batch", [7, 40])
+def test_a_batch_that_does_not_divide_the_ring_is_kept_whole(tmp_path, batch):
+    def draw(number: int) -> Example:
+        return Example(np.full((1, 1, 1), number, np.float32), np.zeros((3, 1, 1), np.float32))
+
+    kept = Pool(draw, tmp_path, batch=batch, seed=5, size=32)
+    for step in range(30):
+        picked = kept.picked(step)
+        assert [number % batch for number in picked] == list(range(batch))
+        assert kept.batch(picked)[0][:, 0, 0, 0].tolist() == picked
+    kept.close()
