@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom.develop.contract import Contract
 from darkroom.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,9 +40,22 @@ OPENVINO = {"openvino": "CPU", "openvino:GPU": "GPU", "openvino:NPU": "NPU"}
 DEVICES = ("auto", *PROVIDERS, *OPENVINO)
 """What --device may name."""
 
-_ROOM = {"bf16": 1.0, "fp32": 1.3}
-"""OpenVINO's working memory a pixel over what the contract says, by precision; measured as ONNX Runtime's: 0.52 to
-0.98, and 0.79 to 1.26."""
+
+@dataclass(frozen=True)
+class Room:
+    """What an engine works in: shares of what a contract says that tensors take, and pictures held beside them."""
+
+    tensors: float
+    pictures: int
+
+    def pixel_bytes(self, contract: Contract) -> int:
+        """Memory that a packed pixel of a tile takes, with that of the tile before, which becomes picture."""
+        return round(self.tensors * contract.pixel_bytes) + (self.pictures + 1) * 12 * contract.scale**2
+
+
+ROOM = {"onnxruntime": Room(1.05, 1), "bf16": Room(0.45, 4), "fp32": Room(0.9, 3)}
+"""Room by engine, OpenVINO's by precision. Measured on tiles of 256 x 512 to 800 x 1152 of nine networks of five kinds:
+none took more, and those that ship 0.6 to 0.98 of it."""
 EXTRAS = ("cuda", "directml")
 """Devices whose build of ONNX Runtime an extra of the package brings."""
 
@@ -57,14 +71,12 @@ class OnnxRuntime:
     """A key of PROVIDERS."""
     session: "onnxruntime.InferenceSession"
     precision: str = "fp32"
-    room: float = 1.5
-    """Working memory a pixel over what the contract says, which is of tensors alone; freed memory leaves gaps. Measured
-    on tiles of 256 to 768 x 1024 of five networks of two kinds: 0.99 to 1.67."""
+    room: Room = ROOM["onnxruntime"]
 
     def run(self, bright: Array) -> Array:
         """(C, h, w) -> (3, H, W), an array of the caller's own. Raises RuntimeError where the engine does."""
         try:
-            return self.session.run(["rgb"], {"bright": bright[None]})[0][0]
+            return self.session.run(["rgb"], {"bright": bright[None]}, _shrinking())[0][0]
         except Exception as error:  # ONNX Runtime's own exceptions share no parent but this
             raise RuntimeError(_first_line(error)) from error
 
@@ -77,8 +89,7 @@ class OpenVino:
     """A key of OPENVINO."""
     precision: str
     request: "openvino.InferRequest"
-    room: float
-    """Working memory a pixel over what the contract says."""
+    room: Room
 
     def run(self, bright: Array) -> Array:
         """(C, h, w) -> (3, H, W), an array of the caller's own. Raises RuntimeError where the engine does."""
@@ -157,7 +168,6 @@ def _onnxruntime(data: bytes, device: str, threads: int, alone: bool) -> OnnxRun
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if alone else "0")
-    options.enable_cpu_mem_arena = False  # the arena keeps a third more than it uses at 12 MP
     options.enable_mem_pattern = False  # a pattern planned for one photo's tiles is memory lost for the next's
     options.log_severity_level = 4
     providers = list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]]))
@@ -169,6 +179,20 @@ def _onnxruntime(data: bytes, device: str, threads: int, alone: bool) -> OnnxRun
     if got != PROVIDERS[device]:
         raise ModelError(f"{device}: ONNX Runtime gave {got}; see that the driver works, or use --device cpu")
     return OnnxRuntime(device, session)
+
+
+@cache
+def _shrinking() -> "onnxruntime.RunOptions":
+    """Have the arena give back, after a run, what it took for it.
+
+    The arena hands a run the same memory again and again, where malloc fetches fresh pages for every large tensor and
+    leaves gaps: half the memory and a quarter less time. Kept, it would be cut to the sizes of one photo's tiles.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _openvino(data: bytes, device: str, threads: int) -> OpenVino:
@@ -192,7 +216,7 @@ def _openvino(data: bytes, device: str, threads: int) -> OpenVino:
         compiled = core.compile_model(core.read_model(data), name, settings)
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         precision = _PRECISIONS.get(precision, precision)
-        return OpenVino(device, precision, compiled.create_infer_request(), _ROOM.get(precision, _ROOM["fp32"]))
+        return OpenVino(device, precision, compiled.create_infer_request(), ROOM.get(precision, ROOM["fp32"]))
     except Exception as error:  # OpenVINO raises RuntimeError, and whatever its bindings do
         raise _Refusal(_first_line(error)) from None
 

@@ -48,8 +48,8 @@ class Model:
 
     @property
     def pixel_bytes(self) -> int:
-        """Memory that a packed pixel of a tile takes: the engine's work, and the tile before, which becomes picture."""
-        return round(self.engine.room * self.contract.pixel_bytes) + 12 * self.contract.scale**2
+        """Memory that a packed pixel of a tile takes."""
+        return self.engine.room.pixel_bytes(self.contract)
 
     def run(self, bright: NDArray[np.float32]) -> NDArray[np.float32]:
         """(C, h, w) bright -> (3, H, W), the caller's to change; h and w multiples of the contract's.

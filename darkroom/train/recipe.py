@@ -235,14 +235,15 @@ def _toml(value: object) -> str:
 
 def shortened(recipe: Recipe, steps: int, scenes: int) -> Recipe:
     """Give a recipe another length: its stages keep their shares of `steps`, each at least one, and of them their
-    warm-up's."""
-    lengths = [stage.length(scenes) for stage in recipe.stages]
+    warm-up's. Of fewer steps than stages the last stages get none and are left out."""
+    stages = recipe.stages[:steps]
+    lengths = [stage.length(scenes) for stage in stages]
     ends = [0]
     for i, reached in enumerate(accumulate(lengths), 1):
         left = len(lengths) - i
         ends.append(max(ends[-1] + 1, min(round(steps * reached / sum(lengths)), steps - left)))
     made = tuple(
         replace(stage, epochs=0, steps=end - begin, warm_up=round(stage.warm_up * (end - begin) / length))
-        for stage, length, (begin, end) in zip(recipe.stages, lengths, pairwise(ends), strict=True)
+        for stage, length, (begin, end) in zip(stages, lengths, pairwise(ends), strict=True)
     )
     return replace(recipe, stages=made)

@@ -80,7 +80,7 @@ def test_a_shortened_recipe_keeps_the_shares_of_its_stages():
     assert [stage.steps for stage in recipe.shortened(plan, 40, scenes=1).stages] == [30, 10]
 
 
-@pytest.mark.parametrize("steps", [3, 4, 7, 11, 1000])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 7, 11, 1000])
 def test_a_shortened_recipe_is_exactly_as_long_as_asked(steps):
     short = recipe.shortened(recipe.load("fast"), steps, scenes=1)
     assert sum(stage.steps for stage in short.stages) == steps and all(stage.steps for stage in short.stages)
