@@ -40,7 +40,7 @@ FAILED, MISUSED, STOPPED, TERMINATED = 1, 2, 130, 143
 """Exit codes; 0 is done, what was skipped included. Stopped by Ctrl-C is 128 + SIGINT, by TERM 128 + SIGTERM, as shells
 have it."""
 GRACE = 2.0
-"""seconds from the second Ctrl-C for a command to end of its own accord."""
+"""Seconds from the second Ctrl-C for a command to end of its own accord."""
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import noise
-from made import write_network
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,12 +21,7 @@ from darkroom.errors import ModelError
 SETTINGS = pipeline.Settings(amp=amplifier.parse("2"))
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to stand in, with a network."""
-    monkeypatch.chdir(tmp_path)
-    write_network(tmp_path / "n.onnx")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from conftest import noise
-from made import write_network
 
 from darkroom.batch import batch, cluster, jobs, worker
 from darkroom.develop import amplifier, pipeline
@@ -26,12 +25,7 @@ if batch._read.__name__ == "_read":  # Dask may load this more than once
 """
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to stand in, with a network."""
-    monkeypatch.chdir(tmp_path)
-    write_network(tmp_path / "n.onnx")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
