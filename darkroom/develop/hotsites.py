@@ -7,7 +7,8 @@ differ among themselves, while its neighbours of the other colours know nothing 
 sharp the lens, falls on several sites. Where the file lists defects of its own (FixBadPixelsList of a DNG), those are
 taken in any case.
 
-Two passes: whole bands in whole numbers, which leave few candidates, then each of these with its 7 x 7 sites.
+Three passes: whole bands in whole numbers, which leave few candidates, each of these with its neighbours of its colour,
+and what is left with its 7 x 7 sites.
 """
 
 from dataclasses import replace
@@ -57,14 +58,16 @@ def mended(frame: Frame, noise: Noise) -> tuple[Frame, int]:
 def found(frame: Frame, noise: Noise) -> Places:
     """Rows and columns of the sites that are hot or dead."""
     rows, columns = _candidates(frame, noise)
-    taken = np.zeros(len(rows), bool)
+    taken = [np.zeros(0, np.intp)]
     for spot, those in _by_spot(rows, columns, len(frame.black)):
-        taken[those] = _is_defect(frame, noise, (rows[those], columns[those]), spot)
-    return rows[taken], columns[taken]
+        those = those[_is_apart(frame, noise, (rows[those], columns[those]), spot)]
+        taken.append(those[_is_no_star(frame, (rows[those], columns[those]), spot)])
+    defects = np.sort(np.concatenate(taken))
+    return rows[defects], columns[defects]
 
 
 def _candidates(frame: Frame, noise: Noise) -> Places:
-    """Sites above or below all neighbours of their colour by at least the least that `_is_defect` may ask for."""
+    """Sites above or below all neighbours of their colour by at least the least that `_is_apart` may ask for."""
     black, span = round(float(frame.black.mean())), frame.white - float(frame.black.mean())
     least = FAR * float(noise.at(0))
     # The chord under the noise's curve, as a shift: cheap, and never above it.
@@ -172,19 +175,23 @@ def _near(cfa: str, spot: tuple[int, int]) -> list[tuple[int, int]]:
     return sorted(like, key=lambda offset: offset[0] ** 2 + offset[1] ** 2)[:8]
 
 
-def _is_defect(frame: Frame, noise: Noise, places: Places, spot: tuple[int, int]) -> NDArray[np.bool_]:
-    """Decide on candidates that are all the same site of the cell."""
+def _is_apart(frame: Frame, noise: Noise, places: Places, spot: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which candidates, all the same site of the cell, stand out from their neighbours."""
+    own = frame.mosaic[places].astype(np.float32)
+    near = _values(frame.mosaic, places, np.array(_near(frame.cfa, spot)), len(frame.black))
+    high, low = near.max(1), near.min(1)
+    sd = noise.at(np.where(own > high, high, low) - frame.black[spot])
+    return np.maximum(own - high, low - own) > np.maximum(FAR * sd, CONTRAST * (high - low))
+
+
+def _is_no_star(frame: Frame, places: Places, spot: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell of which candidates, all the same site of the cell, the other colours beside them know nothing."""
     cell, side = CELL[frame.cfa], len(frame.black)
     gains = np.ones(3) if frame.white_balance is None else frame.white_balance
-    own = frame.mosaic[places].astype(np.float32)
     near = _values(frame.mosaic, places, np.array(_near(frame.cfa, spot)), side)
-    high, low, middle = near.max(1), near.min(1), np.median(near, axis=1)
-    sd = noise.at(np.where(own > high, high, low) - frame.black[spot])
-    beyond = np.maximum(own - high, low - own)
-    apart = beyond > np.maximum(FAR * sd, CONTRAST * (high - low))
-    excess = own - middle
+    excess = frame.mosaic[places].astype(np.float32) - np.median(near, axis=1)
     around = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across]
-    light, power = np.zeros(len(own), np.float32), 0.0  # a matched filter for the star that has this excess
+    light, power = np.zeros(len(excess), np.float32), 0.0  # a matched filter for the star that has this excess
     for colour in range(3):
         beside, ring = (
             np.array([offset for offset in offsets if cell[_spot(spot, offset, side)] == colour])
@@ -198,7 +205,7 @@ def _is_defect(frame: Frame, noise: Noise, places: Places, spot: tuple[int, int]
         shape *= np.float32(gains[cell[spot]] / gains[colour])
         light += values @ shape
         power += float(shape @ shape)
-    return apart & (light * np.sign(excess) / power < SPREAD * abs(excess))
+    return light * np.sign(excess) / power < SPREAD * abs(excess)
 
 
 def _spot(spot: tuple[int, int], offset: tuple[int, int], side: int) -> tuple[int, int]:
