@@ -173,6 +173,8 @@ def test_a_frame_and_a_model_give_what_their_names_do(photo):
         ({"white_balance": "sunny"}, "white balance sunny: "),
         ({"white_balance": (2, 1)}, "three gains"),
         ({"white_balance": (2, 1, 0)}, "above 0"),
+        ({"white_balance": (2, 1, np.inf)}, "above 0"),
+        ({"white_balance": (2, 1, 1.5, 1)}, "three gains"),
         ({"amp": "bright"}, "bright: is no amplification"),
     ],
 )

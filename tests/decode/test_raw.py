@@ -272,6 +272,31 @@ def test_photosites_of_no_camera_are_taken_for_square(write_dng: WriteDng, libra
     assert frame.pixel_aspect == 1 and "the picture keeps the sensor's shape" in frame.notes[0]
 
 
+@pytest.mark.parametrize(("aspect", "square"), [(0.99, False), (0.996, True), (1.004, True), (1.01, False)])
+def test_photosites_within_half_a_percent_of_square_are_not_spoken_of(write_dng: WriteDng, libraw_says, aspect, square):
+    libraw_says(pixel_aspect=aspect)
+    assert (raw.read(write_dng("a.dng", noise((40, 60)))).notes == ()) is square
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "own"),
+    [
+        ((0, 0), 0.13, True),
+        ((0, 0), 0.12, False),
+        ((0, 0), np.nan, False),
+        ((1, 1), 0.11, True),
+        ((1, 1), 0.09, False),
+        ((2, 2), 0.09, False),
+        ((2, 2), np.inf, False),
+    ],
+)
+def test_a_files_matrix_counts_by_the_measure_of_libraw(write_dng: WriteDng, libraw_says, place, number, own):
+    matrix = np.eye(3, 4, dtype=np.float32)
+    matrix[place] = number
+    libraw_says(camera_to_srgb=matrix)
+    assert (raw.read(write_dng("a.dng", noise((40, 60)))).sources.colours == "file") is own
+
+
 @pytest.mark.parametrize(("bits", "held"), [(0.49, False), (0.55, True)])
 def test_a_file_needs_half_a_bit_a_site(write_dng: WriteDng, libraw_says, bits, held):
     path = write_dng("a.dng", noise((40, 60)))

@@ -104,3 +104,16 @@ def test_xtrans_is_merged_by_its_own_cells():
 
     merged, count = burst.merged(frames[0], frames[1:], grain.measure(frames[0]), seen)
     assert error(merged, shots[0][1]) < 0.75 * error(frames[0], shots[0][1]) and count > 2
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 40), (40, 16)])
+@pytest.mark.parametrize("shift", [(0, 0), (4, -4), (-4, 4), (3, 1)])
+def test_the_whole_picture_is_followed_for_a_quarter_of_its_shorter_side(size, shift):
+    guide = np.random.default_rng(0).random(size, np.float32)
+    assert burst._whole(guide, np.roll(guide, shift, (0, 1))) == shift
+
+
+def test_a_shift_beyond_a_quarter_of_the_shorter_side_is_not_found():
+    guide = np.random.default_rng(0).random((16, 16), np.float32)
+    found = burst._whole(guide, np.roll(guide, (5, 0), (0, 1)))
+    assert found != (5, 0) and max(map(abs, found)) <= 4
