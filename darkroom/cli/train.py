@@ -58,7 +58,9 @@ def train(
         typer.Option(metavar="MODEL,...", help="Start from the weights of shipped names or files, or from their mean."),
     ] = "",
     steps: Annotated[int | None, typer.Option(min=1, help="Batches to learn from, in all stages together.")] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="CPU-minutes to spend instead; 0: by the steps.")] = 0,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes of CPU time, or on a GPU, to spend instead; 0: by the steps.")
+    ] = 0,
     batch: Annotated[int | None, typer.Option(min=1, help="Crops in a batch.")] = None,
     crop: Annotated[int | None, typer.Option(min=48, help="Side of a crop, in sites.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0, help="Peak of the learning rate.")] = None,
@@ -271,7 +273,7 @@ def _watched() -> "Iterator[Callable[[Progress], None]]":
             if progress.psnr is not None:
                 console.print(
                     f"step {progress.step}  {progress.share:.0%}  loss {progress.loss:.4f}  "
-                    f"{progress.cpu_hours:.2f} CPU-hours  {progress.psnr:.2f} dB",
+                    f"{progress.hours:.2f} hours  {progress.psnr:.2f} dB",
                     highlight=False,
                 )
 

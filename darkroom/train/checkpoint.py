@@ -24,7 +24,7 @@ class State:
     """The stage under way, from 0; -1 before the first."""
     entered: int = 0
     """Step at which that stage began."""
-    cpu_hours: float = 0.0
+    hours: float = 0.0
     psnr: float = 0.0
     """dB on the validation data, the best so far."""
 
@@ -105,6 +105,6 @@ def _state(entries: dict[str, object]) -> State:
     whole = (state.step, state.stage, state.entered)
     if any(type(number) is not int for number in whole) or not 0 <= state.entered <= state.step or state.stage < -1:
         raise ValueError(f"step {state.step}, stage {state.stage}, entered {state.entered}")
-    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in (state.cpu_hours, state.psnr)):
-        raise ValueError(f"{state.cpu_hours} CPU-hours, {state.psnr} dB")
+    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in (state.hours, state.psnr)):
+        raise ValueError(f"{state.hours} hours, {state.psnr} dB")
     return state

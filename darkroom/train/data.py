@@ -23,7 +23,7 @@ from darkroom.train import darken, pairs, shards
 from darkroom.train.cache import Appearance, Cache
 from darkroom.train.pairs import Pair
 from darkroom.train.recipe import Recipe, Stage
-from darkroom.train.shards import Member, Photos
+from darkroom.train.shards import Photos
 
 HELD_OUT = 20
 """Without a validation set every so many-th scene and photo is kept from training for it."""
@@ -151,13 +151,16 @@ class _Opening:
     photos: Photos
     first: int
     number: int
-    open: Callable[[Path | Member], Photo]
+    cache: Cache
+    look: Appearance
 
     def __len__(self) -> int:
         return self.number
 
     def __getitem__(self, number: int, /) -> Photo:
-        return self.open(self.photos[self.first + number])
+        place = self.photos[self.first + number]
+        # Those of the cache are maps, of which the last few stay open.
+        return (_mapped if isinstance(place, Path) else shards.opened)(place, self.cache, self.look)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +173,6 @@ class Draws:
     seed: int
     lanes: int
     """Places in a batch, each of which has photos of its own."""
-    open: Callable[[Path | Member], Photo]
     scenes: Scenes
     kinds: tuple[str, ...]
     shares: tuple[float, ...]
@@ -197,7 +199,7 @@ class Draws:
         first, end = (len(photos) * each // self.lanes for each in (lane, lane + 1))
         if len(photos) < self.lanes:
             first, end = 0, len(photos)
-        return _Opening(photos, first, end - first, self.open)
+        return _Opening(photos, first, end - first, self.material.cache, self.stage.references)
 
 
 def draws(plan: Recipe, stage: Stage, material: Material, seed: int, *, lanes: int = 1) -> Draws:
@@ -219,24 +221,15 @@ def draws(plan: Recipe, stage: Stage, material: Material, seed: int, *, lanes: i
         material=material,
         seed=seed,
         lanes=lanes,
-        open=_opener(material.cache, stage.references),
         scenes=tuple(scenes[: ceil(stage.fraction * len(scenes))]),
         kinds=tuple(data),
         shares=tuple(share / sum(data.values()) for share in data.values()),
     )
 
 
-def _opener(cache: Cache, look: Appearance) -> Callable[[Path | Member], Photo]:
-    """Open photos; those of the cache are maps, of which the last few stay open."""
-
-    @lru_cache(OPEN)
-    def mapped(path: Path) -> Photo:
-        return shards.opened(path, cache, look)
-
-    def opened(place: Path | Member) -> Photo:
-        return mapped(place) if isinstance(place, Path) else shards.opened(place, cache, look)
-
-    return opened
+@lru_cache(OPEN)
+def _mapped(path: Path, cache: Cache, look: Appearance) -> Photo:
+    return shards.opened(path, cache, look)
 
 
 def validation(plan: Recipe, material: Material, multiple: int) -> list[Example]:

@@ -2,7 +2,7 @@
 
     RUN/recipe.toml        what was asked for, resolved
     RUN/checkpoint.*       weights, averaged weights and optimiser (safetensors), progress (JSON)
-    RUN/log.csv            step, CPU-hours, loss, learning rate, PSNR on the validation data
+    RUN/log.csv            step, hours of the CPU or the GPU, loss, learning rate, PSNR on the validation data
     RUN/samples/           short | output | reference at every validation
     RUN/NAME.onnx          the best averaged weights so far, ready for `darkroom develop --model`
     RUN/last/NAME.onnx     the averaged weights at the end, to choose from where validation swings more than it rises
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import accumulate, count
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ class Progress:
     """Of the whole run, 1 at its end."""
     step: int
     loss: float
-    cpu_hours: float
+    hours: float
     psnr: float | None
     """dB on the validation data, where it was just measured."""
 
@@ -120,6 +120,7 @@ def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, 
     torch.manual_seed(options.seed)
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", rank % torch.cuda.device_count()) if cuda else torch.device("cpu")
+    torch.backends.cudnn.benchmark = True  # crops keep their size for thousands of steps
     network = networks.build(plan.network, material.kind.packing, plan.arguments)
     multiple = network.multiples[material.kind.packing]
     _check_crops(plan, material, multiple)
@@ -130,6 +131,7 @@ def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, 
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     average = {key: value.detach().clone() for key, value in network.state_dict().items()}
     state = checkpoint.resume(folder, network, average)
+    clock = time.monotonic if cuda else time.process_time
     return Run(
         plan=plan,
         material=material,
@@ -143,7 +145,8 @@ def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, 
         state=state,
         validation=data.validation(plan, material, multiple) if rank == 0 else [],
         ends=tuple(accumulate(stage.length(material.epoch) for stage in plan.stages)),
-        started=(time.process_time(), state.cpu_hours),
+        started=(clock(), state.hours),
+        clock=clock,
     )
 
 
@@ -182,11 +185,11 @@ def _follow(
             rate = learning.rate(stage, state.step - state.entered, (run.share() - begin) / (end - begin))
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            wrong = learning.step(plan, network, optimiser, loss_of, bright.to(run.device), reference.to(run.device))
+            wrong = learning.step(plan, network, optimiser, loss_of, bright, reference)
             check_finite(wrong, run)
             _update_average(run.average, run.network, state.step)
             recent.append(wrong)
-            state.step, state.cpu_hours = state.step + 1, run.hours()
+            state.step, state.hours = state.step + 1, run.hours()
             share = run.share()
             interrupted, over = workers.agreed(stopped(), share >= end, run.device)
             if over or interrupted or state.step % run.options.every == 0:
@@ -194,10 +197,10 @@ def _follow(
                 if seen:
                     psnr = look(run, seen, loss=loss, rate=rate)
                     checkpoint.save(run.folder, run.network, run.average, optimiser, state)
-                    on_progress(Progress(share, state.step, loss, state.cpu_hours, psnr))
+                    on_progress(Progress(share, state.step, loss, state.hours, psnr))
                 recent.clear()
             elif state.step % HEARD == 0 and run.rank == 0:
-                on_progress(Progress(share, state.step, float(np.mean(recent)), state.cpu_hours, None))
+                on_progress(Progress(share, state.step, float(np.mean(recent)), state.hours, None))
             if interrupted:
                 raise KeyboardInterrupt
             if over:
@@ -238,16 +241,23 @@ def _batches(run: Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]]
     """Draw this process's share of every batch, the next ones in a thread while the last one trains."""
     each = math.ceil(stage.batch / run.world)
     whole = each * run.world
-    drawn = data.draws(run.plan, stage, run.material, run.options.seed, lanes=whole)
-    kept = pool.Pool(drawn.example, run.folder, batch=whole, seed=run.options.seed, size=run.options.window)
-
-    def draw(step: int) -> tuple[Tensor, Tensor]:
-        return kept.batch(kept.picked(step)[run.rank * each :][:each])
+    cuda = run.device.type == "cuda"
+    kept = pool.Pool(
+        data.draws(run.plan, stage, run.material, run.options.seed, lanes=whole).example,
+        run.folder,
+        batch=whole,
+        seed=run.options.seed,
+        size=run.options.window,
+        places=slice(run.rank * each, (run.rank + 1) * each),
+        device=run.device,
+        drawers=run.options.threads if cuda else 0,
+    )
+    gathered = kept.batches(run.state.step)
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        waiting = [drawer.submit(draw, run.state.step + i) for i in range(AHEAD)]
-        for step in count(run.state.step + AHEAD):
-            waiting.append(drawer.submit(draw, step))
+        waiting = [drawer.submit(next, gathered) for _ in range(AHEAD)]
+        while True:
+            waiting.append(drawer.submit(next, gathered))
             yield waiting.pop(0).result()
 
     with ThreadPoolExecutor(1) as drawer:
@@ -255,6 +265,7 @@ def _batches(run: Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]]
             yield batches()
         finally:
             drawer.shutdown(cancel_futures=True)
+            gathered.close()
             kept.close()
 
 
@@ -276,8 +287,8 @@ def _set_training(network: Network, last_blocks: int) -> None:
 
 def _update_average(average: dict[str, Tensor], network: nn.Module, step: int) -> None:
     decay = min(AVERAGE, (step + 1) / (step + 10))
-    for key, value in network.state_dict().items():
-        if value.is_floating_point():
-            average[key].lerp_(value, 1 - decay)
-        else:  # a count
-            average[key].copy_(value)
+    weights = network.state_dict()
+    counts = [key for key, value in weights.items() if not value.is_floating_point()]
+    for key in counts:
+        average[key].copy_(weights.pop(key))
+    torch._foreach_lerp_([average[key] for key in weights], list(weights.values()), 1 - decay)

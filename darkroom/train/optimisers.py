@@ -46,53 +46,67 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # takes no closure, as nobody here has one
-        """Move every parameter that has a gradient."""
+        """Move every parameter that has a gradient: those of one shape together, for a GPU's sake."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    move = self._matrix_step if parameter.ndim == 4 else self._adam_step
-                    move(parameter, group["lr"])
+            moved: list[Tensor] = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not moved:
+                continue
+            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+            alike: dict[torch.Size, list[Tensor]] = {}
+            for parameter in moved:
+                alike.setdefault(parameter.shape if parameter.ndim == 4 else torch.Size(), []).append(parameter)
+            for shape, parameters in alike.items():
+                move = self._matrix_step if shape else self._adam_step
+                gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+                move(parameters, gradients, group["lr"])
 
-    def _matrix_step(self, weight: nn.Parameter, rate: float) -> None:
-        state = self.state[weight]
-        assert weight.grad is not None
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-        matrix = weight.grad.lerp(state["momentum"], MOMENTUM).flatten(1)
-        weight.add_(orthogonal(matrix).reshape(weight.shape), alpha=-rate * RMS * max(matrix.shape) ** 0.5)
+    def _matrix_step(self, weights: list[Tensor], gradients: list[Tensor], rate: float) -> None:
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        momenta = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)
+        matrices = torch.stack(ahead).flatten(2)
+        steps = orthogonal(matrices).reshape(-1, *weights[0].shape).unbind()
+        torch._foreach_add_(weights, steps, alpha=-rate * RMS * max(matrices.shape[1:]) ** 0.5)
 
-    def _adam_step(self, weight: nn.Parameter, rate: float) -> None:
-        state = self.state[weight]
-        assert weight.grad is not None
-        if not state:
-            state.update(step=torch.zeros(()), mean=torch.zeros_like(weight), square=torch.zeros_like(weight))
-        state["step"] += 1
-        state["mean"].lerp_(weight.grad, 1 - BETAS[0])
-        state["square"].lerp_(weight.grad**2, 1 - BETAS[1])
-        unbiased = [1 - beta ** state["step"].item() for beta in BETAS]
-        spread = (state["square"] / unbiased[1]).sqrt_().add_(1e-8)
-        weight.addcdiv_(state["mean"], spread, value=-rate / unbiased[0])
+    def _adam_step(self, weights: list[Tensor], gradients: list[Tensor], rate: float) -> None:
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight].update(
+                    step=torch.zeros(()), mean=torch.zeros_like(weight), square=torch.zeros_like(weight)
+                )
+        states = [self.state[weight] for weight in weights]
+        for state in states:
+            state["step"] += 1
+        means, squares = ([state[name] for state in states] for name in ("mean", "square"))
+        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - BETAS[1])
+        unbiased = [1 - beta ** states[0]["step"].item() for beta in BETAS]
+        spreads = torch._foreach_div(squares, unbiased[1])
+        torch._foreach_sqrt_(spreads)
+        torch._foreach_add_(spreads, 1e-8)
+        torch._foreach_addcdiv_(weights, means, spreads, value=-rate / unbiased[0])
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Give the nearest matrix whose singular values are all about 1 (0.7 to 1.2), of the same shape.
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Give the nearest matrices whose singular values are all about 1 (0.7 to 1.2): (N, rows, columns), and alike.
 
     Every iterate is a polynomial of the first matrix's square times that matrix, so only the small square is
     iterated: a third of the time.
     """
     first, third, fifth = QUINTIC
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = matrix if wide else matrix.T
-    x = x / (x.norm() + 1e-7)
-    square = x @ x.T
-    one = torch.eye(len(square), dtype=x.dtype, device=x.device)
-    total = one
+    wide = matrices.shape[1] <= matrices.shape[2]
+    x = matrices if wide else matrices.mT
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    square = x @ x.mT
+    total = torch.eye(square.shape[-1], dtype=x.dtype, device=x.device)
     for i in range(ITERATIONS):
-        factor = first * one + third * square + fifth * (square @ square)
+        factor = torch.baddbmm(square, square, square, beta=third, alpha=fifth)
+        factor.diagonal(dim1=1, dim2=2).add_(first)
         total = factor @ total
         if i < ITERATIONS - 1:
             square = factor @ square @ factor
     x = total @ x
-    return x if wide else x.T
+    return x if wide else x.mT

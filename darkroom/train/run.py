@@ -4,7 +4,7 @@ averaged weights + validation examples -> PSNR, curves and samples; the best so 
 """
 
 import math
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Options:
     every: int = 500
     """Steps between validations, each with a checkpoint."""
     minutes: float = 0.0
-    """CPU-minutes that replace the recipe's steps, its schedule running by them; 0: the steps count."""
+    """Minutes, as `Run.hours` counts, that replace the recipe's steps and drive its schedule; 0: the steps count."""
     init: tuple[Path, ...] = ()
     """ONNX files whose weights of the same name and shape to start from; of several, their mean."""
     vgg: Path | None = None
@@ -65,14 +65,17 @@ class Run:
     validation: list[Example]
     ends: tuple[int, ...]
     """Step at which each stage ends, by the recipe."""
+    clock: Callable[[], float]
+    """Seconds: of CPU time where that trains, else on the wall."""
     started: tuple[float, float]
-    """Process time at the start, and CPU-hours spent before."""
+    """The clock at the start, and hours spent before."""
 
     def hours(self) -> float:
-        return self.started[1] + (time.process_time() - self.started[0]) / 3600
+        """Say how long the CPU has worked or the GPU was held for this run."""
+        return self.started[1] + (self.clock() - self.started[0]) / 3600
 
     def share(self) -> float:
-        """How much of the run is done: steps, or CPU-minutes where those were given; 1 is all."""
+        """How much of the run is done: steps, or minutes where those were given; 1 is all."""
         if self.options.minutes:
             return self.hours() * 60 / self.options.minutes
         return self.state.step / self.ends[-1]
@@ -92,7 +95,7 @@ def look(run: Run, seen: watch.Watch, *, loss: float, rate: float) -> float:
                 samples.append((simulate.shown(example.bright, run.material.kind), output, example.reference))
     psnr, state = float(np.mean([score for alike in scores.values() for score in alike])), run.state
     check_finite(psnr, run)
-    numbers = {"cpu_hours": state.cpu_hours, "loss": loss, "learning_rate": rate, "psnr": psnr}
+    numbers = {"hours": state.hours, "loss": loss, "learning_rate": rate, "psnr": psnr}
     if 1 < len(scores) <= CURVES:
         numbers |= {f"psnr/x{ratio:.0f}": float(np.mean(alike)) for ratio, alike in sorted(scores.items())}
     seen.scalars(state.step, numbers | {watch.STAGE: state.stage + 1})
@@ -152,7 +155,7 @@ def _training(run: Run) -> str:
     start = ", started from " + " and ".join(file.name for file in run.options.init) if run.options.init else ""
     return (
         f"{plan.network} on {' and '.join(sources)}; {state.step} steps of {stage.batch} x {stage.crop} px, "
-        f"{state.cpu_hours:.2f} CPU-hours{start}"
+        f"{state.hours:.2f} {'GPU' if run.device.type == 'cuda' else 'CPU'}-hours{start}"
     )
 
 

@@ -73,14 +73,14 @@ def log_of(run: Path) -> list[dict[str, str]]:
 
 def numbers_of(run: Path) -> list[tuple[str, ...]]:
     """The log without the time, which differs."""
-    return [tuple(value for name, value in row.items() if name != "cpu_hours") for row in log_of(run)]
+    return [tuple(value for name, value in row.items() if name != "hours") for row in log_of(run)]
 
 
 def test_a_run_trains_exports_logs_and_shows(photos, cache, tmp_path):
     file, heard = train(recipe_for(), photos, cache, tmp_path / "run")
     contract = model.load(file, device="cpu").contract
     assert contract.training.startswith("compact on 2 photos") and contract.max_ratio == 300
-    assert [p.step for p in heard] == [2, 4] and heard[-1].share == 1 and heard[-1].cpu_hours > 0
+    assert [p.step for p in heard] == [2, 4] and heard[-1].share == 1 and heard[-1].hours > 0
     rows = log_of(tmp_path / "run")
     assert [row["step"] for row in rows] == ["2", "4"] and float(rows[-1]["psnr"]) > 5
     assert rows[-1].keys() >= {"psnr/x1", "psnr/x100", "psnr/x250"}, "two photos, the first in full light, too"
@@ -119,7 +119,7 @@ def test_an_interrupted_run_is_saved_where_it_was(photos, cache, tmp_path):
 def test_cpu_minutes_can_stand_in_for_steps(photos, cache, tmp_path):
     plan = recipe_for(Stage(steps=10**6, batch=1, crop=48))
     _, heard = train(plan, photos, cache, tmp_path / "run", minutes=0.02, every=10**6)
-    assert heard[-1].share >= 1 and heard[-1].cpu_hours < 0.02 and heard[-1].psnr is not None
+    assert heard[-1].share >= 1 and heard[-1].hours < 0.02 and heard[-1].psnr is not None
 
 
 def test_only_the_last_blocks_change_when_the_others_are_frozen(photos, cache, tmp_path):

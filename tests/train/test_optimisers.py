@@ -10,7 +10,7 @@ from darkroom.train import checkpoint, optimisers
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16), (1, 9)])
 def test_an_orthogonal_matrix_keeps_directions_and_evens_out_strengths(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    found = optimisers.orthogonal(matrix)
+    found = optimisers.orthogonal(torch.stack([torch.zeros(shape), matrix]))[1]
     left, strengths, right = torch.linalg.svd(matrix, full_matrices=False)
     assert found.shape == shape and found.isfinite().all()
     even = (left.T @ found @ right.T).diagonal()
@@ -18,7 +18,7 @@ def test_an_orthogonal_matrix_keeps_directions_and_evens_out_strengths(shape):
 
 
 def test_no_gradient_gives_no_direction():
-    assert torch.equal(optimisers.orthogonal(torch.zeros(4, 12)), torch.zeros(4, 12))
+    assert torch.equal(optimisers.orthogonal(torch.zeros(1, 4, 12)), torch.zeros(1, 4, 12))
 
 
 def test_steps_have_adams_size_whatever_the_gradients_size():

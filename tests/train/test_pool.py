@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from darkroom.sensor.simulate import Example
 from darkroom.train import pool
@@ -31,20 +32,19 @@ def kept(tmp_path, drawn):
     made.close()
 
 
-def test_a_batch_holds_the_examples_that_were_picked(kept):
-    for step in (0, 1, 40, 39):
+@pytest.mark.parametrize("first", [0, 1, 40])
+def test_a_batch_holds_the_examples_that_were_picked(kept, first):
+    for step, (bright, reference) in zip(range(first, first + 30), kept.batches(first), strict=False):
         picked = kept.picked(step)
-        bright, reference = kept.batch(picked)
         assert bright.shape == (8, 4, 3, 3) and reference.shape == (8, 3, 6, 6)
         assert bright[:, 0, 0, 0].tolist() == picked and (reference[:, 0, 0, 0] * 1024).tolist() == picked
 
 
 def test_every_example_is_drawn_once_and_used_about_so_often(kept, drawn):
     uses = Counter()
-    for step in range(200):
+    for step, _ in zip(range(200), kept.batches(0), strict=False):
         picked = kept.picked(step)
         assert len(set(picked)) == 8
-        kept.batch(picked)
         uses.update(picked)
     assert len(drawn) == len(set(drawn)), "none is drawn twice"
     passed = [uses[number] for number in range(32, 32 + 8 * 200 // 4 - 64)]
@@ -66,7 +66,7 @@ def test_a_resumed_run_picks_what_the_unbroken_one_would(kept, tmp_path):
 
 
 def test_the_ring_leaves_no_file_behind(kept, tmp_path):
-    kept.batch(kept.picked(0))
+    next(kept.batches(0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -76,8 +76,20 @@ def test_a_batch_that_does_not_divide_the_ring_is_kept_whole(tmp_path, batch):
         return Example(np.full((1, 1, 1), number, np.float32), np.zeros((3, 1, 1), np.float32))
 
     kept = Pool(draw, tmp_path, batch=batch, seed=5, size=32)
-    for step in range(30):
+    for step, (bright, _) in zip(range(30), kept.batches(0), strict=False):
         picked = kept.picked(step)
         assert [number % batch for number in picked] == list(range(batch))
-        assert kept.batch(picked)[0][:, 0, 0, 0].tolist() == picked
+        assert bright[:, 0, 0, 0].tolist() == picked
     kept.close()
+
+
+def test_examples_drawn_ahead_by_other_processes_are_the_same(tmp_path, kept):
+    def draw(number: int) -> Example:
+        return Example(np.full((4, 3, 3), number, np.float32), np.full((3, 6, 6), number / 1024, np.float32))
+
+    ahead = Pool(draw, tmp_path, batch=8, seed=5, size=32, drawers=2)
+    gathered = ahead.batches(0)
+    for _, (bright, reference), (its_bright, its_reference) in zip(range(50), kept.batches(0), gathered, strict=False):
+        assert torch.equal(bright, its_bright) and torch.equal(reference, its_reference)
+    gathered.close()
+    ahead.close()

@@ -122,12 +122,9 @@ def told(monkeypatch) -> list[shards.Member | Path]:
 def seen_by(rank: int, world: int, told: list, drawn: data.Draws, batch: int, folder: Path) -> tuple[set, list]:
     """Photos that a process opens in some steps, and the numbers of its examples."""
     told.clear()
-    kept = pool.Pool(drawn.example, folder, batch=batch, seed=0, size=pool.SIZE)
-    numbers = []
-    for step in range(12):
-        mine = kept.picked(step)[rank * batch // world :][: batch // world]
-        kept.batch(mine)
-        numbers.append(mine)
+    places = slice(rank * batch // world, (rank + 1) * batch // world)
+    kept = pool.Pool(drawn.example, folder, batch=batch, seed=0, size=pool.SIZE, places=places)
+    numbers = [kept.picked(step) for step, _ in zip(range(12), kept.batches(0), strict=False)]
     kept.close()
     return set(told), numbers
 
@@ -148,17 +145,17 @@ def test_fewer_photos_than_places_in_a_batch_serve_them_all(packed, cache):
     assert len(drawn._photos(3)) == 4
 
 
-def test_no_photo_is_opened_before_it_is_drawn_and_few_stay_open(cache, told, tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "OPEN", 2)
+def test_no_photo_is_opened_before_it_is_drawn_and_few_stay_open(cache, told, tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.png").write_bytes(picture(number))
     gathered = material(cache, tmp_path, tmp_path)
     drawn = data.draws(PLAN, STAGE, gathered, 0)
     assert not told
-    open_ = drawn.open
-    for place in (0, 1, 0, 1, 2, 1, 2, 0):
-        open_(gathered.photos[place])
-    assert [path.name for path in told] == ["0.png", "1.png", "2.png", "0.png"], "the one least used was closed"
+    photos = drawn._photos(0)
+    for place in (0, 1, 0, 1, 2):
+        assert photos[place].picture.shape[2] == 3
+    assert [path.name for path in told] == ["0.png", "1.png", "2.png"]
+    assert data._mapped.cache_parameters()["maxsize"] == data.OPEN
 
 
 @pytest.mark.parametrize(

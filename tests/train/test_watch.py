@@ -117,9 +117,9 @@ def test_a_report_can_be_made_by_a_later_run_and_of_little(seen, tmp_path):
 
 def test_a_report_opens_with_validation_and_marks_the_stages(seen, tmp_path):
     for step in range(10, 80, 10):
-        seen.scalars(step, {"cpu_hours": step / 100, "loss": 1 / step, "psnr": 20.0 + step, "stage": 1 + (step > 30)})
+        seen.scalars(step, {"hours": step / 100, "loss": 1 / step, "psnr": 20.0 + step, "stage": 1 + (step > 30)})
     html = seen.report("night", {"recipe": "long ago"}).read_text()
-    places = [html.index(f"<h2>{name}</h2>") for name in ("psnr", "loss", "cpu_hours", "How it was trained")]
+    places = [html.index(f"<h2>{name}</h2>") for name in ("psnr", "loss", "hours", "How it was trained")]
     assert places == sorted(places) and html.index("<table>") < places[0] < html.index("long ago")
     assert "<h2>stage</h2>" not in html
     assert html.count(">stage 2</text>") == 3 and "stage 1" not in html, "in every chart, where the second begins"
