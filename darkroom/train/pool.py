@@ -45,10 +45,11 @@ class Pool:
         device: torch.device = torch.device("cpu"),  # noqa: B008  a value
         drawers: int = 0,
     ) -> None:
-        """draw: gives the example of a number, always the same. The ring's file lies in `folder`.
+        """draw: gives the example of a number, always the same; drawers get it pickled.
 
-        size: examples in the window, at least a batch. places: this process's share of every batch. device: where
-        batches are wanted. drawers: processes that draw ahead; with 0 an example is drawn when it is asked for.
+        folder: where the ring's file lies. size: examples in the window, at least a batch. places: this process's share
+        of every batch. device: where batches are wanted. drawers: processes that draw ahead; with 0 an example is drawn
+        when it is asked for.
         """
         self._draw, self._batch, self._seed = draw, batch, seed
         self._places, self._device, self._drawers = places, device, drawers
@@ -70,7 +71,15 @@ class Pool:
     def batches(self, first: int) -> Generator[tuple[Tensor, Tensor]]:
         """Gather the batches of one step after the other: (N, C, h, w) and (N, 3, H, W) float32, on the device."""
         order = chain.from_iterable(new for _, new in self._wanted(first))
-        drawn = iter(DataLoader(_Drawn(self._draw), sampler=order, batch_size=None, num_workers=self._drawers))
+        # Fresh processes: one forked off threads and a GPU's context may wait for ever for a lock that no thread holds.
+        loader = DataLoader(
+            _Drawn(self._draw),
+            sampler=order,
+            batch_size=None,
+            num_workers=self._drawers,
+            multiprocessing_context="spawn" if self._drawers else None,
+        )
+        drawn = iter(loader)
         for slots, new in self._wanted(first):
             if new:
                 self._keep(new, list(islice(drawn, len(new))))

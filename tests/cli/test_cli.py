@@ -151,7 +151,7 @@ def test_train_hands_its_options_to_the_loop(run, monkeypatch, here):
     more = "--batch 3 --crop 96 --learning-rate 1e-3 --loss l2 --freeze 2 --exclude 1,2 --minutes 5 --cache c --seed 7"
     code, out, err = run("train", *words.split(), *more.split(), "--threads", "2", "--every", "5")
     assert (code, out) == (0, f"{Path('runs/night/night.onnx')}\n")
-    assert err == "one pair left out\nstep 20  100%  loss 0.0300  0.20 CPU-hours  28.50 dB\n"
+    assert err == "one pair left out\nstep 20  100%  loss 0.0300  0.20 hours  28.50 dB\n"
     (sources, cameras, cache, sensor), (plan, material, folder, options) = heard
     assert sources == data.Sources(Path("q"), Path("p"), Path("v"), ("1", "2"))
     assert (cameras, cache, sensor, material) == (["canon70d", "nikond850"], Path("c"), "xtrans", "material")

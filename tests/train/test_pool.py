@@ -21,11 +21,15 @@ def drawn() -> list[int]:
     return []
 
 
+def example(number: int) -> Example:
+    return Example(np.full((4, 3, 3), number, np.float32), np.full((3, 6, 6), number / 1024, np.float32))
+
+
 @pytest.fixture
 def kept(tmp_path, drawn):
     def draw(number: int) -> Example:
         drawn.append(number)
-        return Example(np.full((4, 3, 3), number, np.float32), np.full((3, 6, 6), number / 1024, np.float32))
+        return example(number)
 
     made = Pool(draw, tmp_path, batch=8, seed=5, size=32)
     yield made
@@ -84,10 +88,7 @@ def test_a_batch_that_does_not_divide_the_ring_is_kept_whole(tmp_path, batch):
 
 
 def test_examples_drawn_ahead_by_other_processes_are_the_same(tmp_path, kept):
-    def draw(number: int) -> Example:
-        return Example(np.full((4, 3, 3), number, np.float32), np.full((3, 6, 6), number / 1024, np.float32))
-
-    ahead = Pool(draw, tmp_path, batch=8, seed=5, size=32, drawers=2)
+    ahead = Pool(example, tmp_path, batch=8, seed=5, size=32, drawers=2)
     gathered = ahead.batches(0)
     for _, (bright, reference), (its_bright, its_reference) in zip(range(50), kept.batches(0), gathered, strict=False):
         assert torch.equal(bright, its_bright) and torch.equal(reference, its_reference)
