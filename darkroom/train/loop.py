@@ -250,7 +250,7 @@ def _batches(run: Run, stage: Stage) -> Iterator[Iterator[tuple[Tensor, Tensor]]
         size=run.options.window,
         places=slice(run.rank * each, (run.rank + 1) * each),
         device=run.device,
-        drawers=run.options.threads if cuda else 0,
+        drawers=run.options.threads if cuda and run.options.threads > 1 else 0,
     )
     gathered = kept.batches(run.state.step)
 

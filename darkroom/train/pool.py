@@ -19,12 +19,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from darkroom.errors import DarkroomError
 from darkroom.sensor.simulate import Example
 
 SIZE = 2048
 """Examples in a run's window, about: 1 GB for crops of 240."""
 USES = 8
 """How often an example is picked, on average, before the window has passed it."""
+PATIENCE = 300
+"""Seconds in which other processes must have drawn an example."""
 
 Planes = tuple[Tensor, Tensor]
 """An example's bright and reference, float16."""
@@ -77,12 +80,13 @@ class Pool:
             sampler=order,
             batch_size=None,
             num_workers=self._drawers,
+            timeout=PATIENCE if self._drawers else 0,
             multiprocessing_context="spawn" if self._drawers else None,
         )
         drawn = iter(loader)
         for slots, new in self._wanted(first):
             if new:
-                self._keep(new, list(islice(drawn, len(new))))
+                self._keep(new, self._arrived(drawn, len(new)))
             assert self._rings  # since the first step, whose examples are all new
             bright, reference = (ring[slots].float() for ring in self._rings)
             yield bright, reference
@@ -90,6 +94,15 @@ class Pool:
     def close(self) -> None:
         self._rings = None
         self._file.close()
+
+    def _arrived(self, drawn: Iterator[Planes], number: int) -> list[Planes]:
+        try:
+            return list(islice(drawn, number))
+        except RuntimeError as error:
+            if not self._drawers:
+                raise
+            reason = " ".join(str(error).split())
+            raise DarkroomError(f"a process that draws examples was lost ({reason}); try --threads 1") from error
 
     def _wanted(self, first: int) -> Iterator[tuple[Tensor, list[int]]]:
         """Tell each step's slots in the ring, and the numbers of those that must be drawn for it."""

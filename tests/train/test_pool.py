@@ -1,11 +1,13 @@
 """The pool of examples: the same picks from the same step, each example drawn once and used several times."""
 
+import os
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
+from darkroom.errors import DarkroomError
 from darkroom.sensor.simulate import Example
 from darkroom.train import pool
 from darkroom.train.pool import Pool
@@ -93,4 +95,15 @@ def test_examples_drawn_ahead_by_other_processes_are_the_same(tmp_path, kept):
     for _, (bright, reference), (its_bright, its_reference) in zip(range(50), kept.batches(0), gathered, strict=False):
         assert torch.equal(bright, its_bright) and torch.equal(reference, its_reference)
     gathered.close()
+    ahead.close()
+
+
+def lost(number: int) -> Example:
+    os._exit(1)
+
+
+def test_a_lost_process_is_told_of(tmp_path):
+    ahead = Pool(lost, tmp_path, batch=8, seed=5, size=32, drawers=2)
+    with pytest.raises(DarkroomError, match=r"draws examples was lost \(.*\); try --threads 1"):
+        next(ahead.batches(0))
     ahead.close()
