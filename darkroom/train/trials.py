@@ -56,7 +56,7 @@ TRIALS = (
     Trial("can", "network", "27.40/.792 SID", _other("can", "can", {})),
     Trial("red", "network", "28.66/.790 RED", _other("red", "red", {})),
     Trial("red-rdb", "network", "0.7 dB below RDB* (RED)", _other("red-rdb", "red", {"star": False})),
-    Trial("compact", "network", "ours", _other("compact", "compact", {"width": 32})),
+    Trial("half", "network", "ours", _other("half", "half", {})),
     Trial("masked", "input", "26.95/.744 SID", replace(_unet("masked"), layout="masked")),
     Trial("srgb", "input", "17.40/.554 SID", replace(_unet("srgb"), layout="srgb", input="srgb")),
     Trial("xtrans9", "X-Trans", "26.61/.680 SID", _unet("xtrans9"), "xtrans"),

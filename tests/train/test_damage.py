@@ -119,7 +119,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(trained, tmp_path, monkeypatch):
     assert (tmp_path / "run" / FILE).read_bytes() == good[0] and not (tmp_path / "run" / "checkpoint.part").exists()
 
 
-MINIMAL = 'about = "a test"\nnetwork = "compact"\n'
+MINIMAL = 'about = "a test"\nnetwork = "half"\n'
 STAGE = "[[stages]]\nsteps = 10\n"
 
 

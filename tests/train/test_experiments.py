@@ -61,7 +61,7 @@ NETWORKS = {
     "unet": 'network = "unet"\narguments = { width = 4, levels = 3 }\n',
     "can": 'network = "can"\narguments = { width = 8 }\n',
     "red": 'network = "red"\narguments = { depths = [1, 1, 1] }\n',
-    "compact": 'network = "compact"\narguments = { width = 8, depth = [1, 1, 1] }\n',
+    "half": 'network = "half"\narguments = { width = 8, down = [0, 1, 0, 0], up = [1, 1, 0, 0] }\n',
 }
 SID = """
 about = "a test"
@@ -75,9 +75,7 @@ flips = "sid"
 STAGE = "[[stages]]\nsteps = 40\ncrop = 64\nlearning_rate = 3e-3\n"
 
 
-@pytest.mark.parametrize(
-    ("network", "layout"), [("unet", "sid"), ("can", "canon"), ("red", "folder"), ("compact", "sid")]
-)
+@pytest.mark.parametrize(("network", "layout"), [("unet", "sid"), ("can", "canon"), ("red", "folder"), ("half", "sid")])
 def test_real_pairs_make_a_network_that_develops_and_is_scored(run, folder, made, network, layout):
     mine = written(folder, network, SID + NETWORKS[network] + STAGE)
     pairs = made[layout]
@@ -154,7 +152,7 @@ def test_stretched_references_can_be_learned(run, folder, photos):
 def test_the_trials_print_a_row_each(run, folder, photos):
     code, out, err = run(
         "trials",
-        "compact",
+        "half",
         "--photos",
         photos,
         "--validation",
@@ -165,7 +163,7 @@ def test_the_trials_print_a_row_each(run, folder, photos):
         folder / "cache",
     )
     assert code == 0, err
-    assert out.splitlines()[1].split()[:2] == ["compact", "network"]
+    assert out.splitlines()[1].split()[:2] == ["half", "network"]
 
 
 @pytest.mark.parametrize(

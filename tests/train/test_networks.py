@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from darkroom.develop import cfa, model
-from darkroom.develop.contract import KIND, PIXEL, PLANES, WHOLE
+from darkroom.develop import model
+from darkroom.develop.contract import PIXEL, PLANES, WHOLE
 from darkroom.errors import SettingsError
 from darkroom.train import count, export, networks, recipe
 from darkroom.train.networks.can import Can
-from darkroom.train.networks.compact import Compact, encode
+from darkroom.train.networks.half import Half, encode
 from darkroom.train.networks.red import Red
 from darkroom.train.networks.unet import Unet
 
@@ -19,11 +19,10 @@ SMALL = {
     "unet": {"width": 4, "levels": 3},
     "can": {"width": 4},
     "red": {},
-    "compact": {"width": 4},
     "half": {"width": 4, "down": [0, 1, 1, 0]},
 }
 MADE = [(name, packing) for name in ("unet", "can") for packing in PLANES]
-MADE += [(name, packing) for name in ("red", "compact", "half") for packing in ("bayer4", "xtrans9")]
+MADE += [(name, packing) for name in ("red", "half") for packing in ("bayer4", "xtrans9")]
 BAYER_FRAME = (2848, 4256)
 """The frame that RED's Table 1 counts on."""
 
@@ -58,7 +57,7 @@ def test_the_blocks_hold_every_parameter_once(name, packing):
 def test_every_parameter_can_learn(name, packing):
     torch.manual_seed(0)
     network = networks.build(name, packing, SMALL[name])
-    if name in ("can", "compact"):  # what starts at 0 hides what lies behind it
+    if name == "can":  # what starts at 0 hides what lies behind it
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter += 0.02 * torch.randn_like(parameter)
@@ -185,16 +184,6 @@ def test_plain_rdb_differs_from_the_starred_one():
         assert (starred(bright("bayer4", 32, 32)) - plain(bright("bayer4", 32, 32))).abs().max() > 0
 
 
-@pytest.mark.parametrize("packing", ["bayer4", "xtrans9"])
-def test_compact_starts_as_a_demosaic(packing):
-    coarse = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    scene = nn.functional.interpolate(coarse, (96, 96), mode="bicubic", align_corners=True).clamp(0.05, 0.95)
-    mosaic = cfa.sample(scene[0].permute(1, 2, 0).numpy(), KIND[packing])
-    with torch.inference_mode():
-        picture = Compact(packing).eval()(torch.from_numpy(cfa.pack(mosaic, packing))[None])
-    assert (picture - encode(scene))[..., 12:-12, 12:-12].abs().mean() < 0.01
-
-
 def test_encoding_is_odd_and_keeps_black_and_white():
     x = torch.linspace(-2, 2, 101)
     assert torch.allclose(encode(x), -encode(-x)) and (encode(x).diff() > 0).all()
@@ -222,24 +211,25 @@ def test_the_shipped_weights_still_fit_the_network_of_their_recipe(file):
 
 
 def test_building_takes_what_a_recipe_says():
-    network = networks.build("compact", "xtrans9", {"width": 6, "depth": [1, 2, 3]})
-    assert isinstance(network, Compact) and network.head.out_channels == 6 and len(network.coarse) == 3
+    network = networks.build("half", "xtrans9", {"width": 6, "down": [1, 0, 0, 2], "bottom": 3})
+    assert isinstance(network, Half) and network.head.out_channels == 6 and len(network.bottom) == 3
+    assert [len(level) for level in network.down] == [1, 0, 0, 2]
     assert not networks.build("red", "bayer4", {"star": False}).dense[0].star
 
 
 @pytest.mark.parametrize(
     ("name", "packing", "arguments", "complaint"),
     [
-        ("resnet", "bayer4", {}, "network resnet: no such network; choose half, compact, red, unet, can"),
+        ("resnet", "bayer4", {}, "network resnet: no such network; choose half, red, unet, can"),
         ("unet", "bayer4", {"depth": 3}, "network unet: has no argument depth; it takes width, levels"),
         ("unet", "bayer4", {"packing": "xtrans9"}, "network unet: has no argument packing"),
         ("unet", "bayer4", {"width": 0}, "network unet: width is 0; give it as 32 is, sizes greater than 0"),
         ("unet", "bayer4", {"width": "wide"}, "network unet: width is 'wide'; give it as 32 is"),
         ("can", "bayer4", {"width": True}, "network can: width is True; give it as 32 is"),
         ("red", "bayer4", {"star": 1}, "network red: star is 1; give it as True is"),
-        ("compact", "bayer4", {"depth": [1, 2]}, r"network compact: depth is \[1, 2\]; give it as \(1, 1, 2\) is"),
+        ("half", "bayer4", {"up": [1, 2]}, r"network half: up is \[1, 2\]; give it as \(1, 1, 1, 2\) is"),
         ("red", "bayer3", {}, "network red: has no form for bayer3; choose bayer4, xtrans9"),
-        ("compact", "srgb3", {}, "network compact: has no form for srgb3; choose bayer4, xtrans9"),
+        ("half", "srgb3", {}, "network half: has no form for srgb3; choose bayer4, xtrans9"),
     ],
 )
 def test_what_cannot_be_built_is_refused(name, packing, arguments, complaint):

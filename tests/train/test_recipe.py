@@ -9,7 +9,7 @@ from darkroom.sensor import noise
 from darkroom.train import losses, networks, recipe
 from darkroom.train.recipe import Stage
 
-MINIMAL = 'about = "a test"\nnetwork = "compact"\n[[stages]]\nsteps = 10\n'
+MINIMAL = 'about = "a test"\nnetwork = "half"\n[[stages]]\nsteps = 10\n'
 PUBLISHED = (
     "sid-sony", "sid-fuji", "canon6d", "canon6d-m1", "canon6d-m2", "canon6d-p1", "zamir-sony", "zamir-fuji",
     "red-sony", "red-fuji", "transfer",
@@ -51,7 +51,7 @@ def test_a_user_writes_a_recipe_of_their_own(tmp_path):
     ("text", "message"),
     [
         ("about =", "is no TOML"),
-        ('network = "compact"', "has no about; add it"),
+        ('network = "half"', "has no about; add it"),
         ('colour = "red"\n' + MINIMAL, "unknown key colour; known are name, about"),
         ('input = "raw"\n' + MINIMAL, "input = 'raw'; wanted one of headroom, balanced, sensor, srgb"),
         ("cap = true\n" + MINIMAL, "cap = True; wanted float"),

@@ -15,8 +15,8 @@ from darkroom.train import data, pool, shards
 from darkroom.train.cache import Cache
 from darkroom.train.recipe import Recipe, Stage
 
-STAGE = Stage(steps=1, batch=1, crop=48)
-PLAN = Recipe(name="tiny", about="a test", network="compact", camera="sonya7s2", stages=(STAGE,))
+STAGE = Stage(steps=1, batch=1, crop=64)
+PLAN = Recipe(name="tiny", about="a test", network="half", camera="sonya7s2", stages=(STAGE,))
 
 
 @pytest.fixture

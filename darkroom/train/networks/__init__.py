@@ -12,14 +12,13 @@ from typing import Any
 from darkroom.develop.contract import Packing
 from darkroom.errors import SettingsError
 from darkroom.train.networks.can import Can
-from darkroom.train.networks.compact import Compact
 from darkroom.train.networks.half import Half
 from darkroom.train.networks.red import Red
 from darkroom.train.networks.unet import Unet
 
-Network = Half | Compact | Red | Unet | Can
+Network = Half | Red | Unet | Can
 
-KINDS: dict[str, type[Network]] = {"half": Half, "compact": Compact, "red": Red, "unet": Unet, "can": Can}
+KINDS: dict[str, type[Network]] = {"half": Half, "red": Red, "unet": Unet, "can": Can}
 
 
 def build(name: str, packing: Packing, arguments: dict[str, object]) -> Network:

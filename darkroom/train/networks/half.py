@@ -19,13 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darkroom.develop import cfa
 from darkroom.develop.contract import PLANES, Packing
 from darkroom.errors import SettingsError
-from darkroom.train.networks.compact import VIRTUAL, blocks, encode, virtual_mosaic
+from darkroom.frame import CELL
+
+TOE = 0.0025
+"""Offset under the square root: its slope at black is then near the sRGB curve's 12.92."""
 
 LEVELS = 5
 """Resolutions the trunk works at: 1/2, 1/4, 1/8, 1/16 and 1/32 of the sensor's. At x300 hundreds of sites must be
 averaged before the level of a dark area shows in the noise."""
+VIRTUAL = 8
+"""Channels of the virtual sensor's mosaic."""
 
 
 class Half(nn.Module):
@@ -58,19 +64,19 @@ class Half(nn.Module):
         widths = [width << min(level, LEVELS - 2) for level in range(LEVELS)]
         steps = list(pairwise(widths))
         self.head = nn.Conv2d(planes, width, 3, padding=1)
-        self.down = nn.ModuleList(blocks(*each) for each in zip(widths[:-1], down, strict=True))
+        self.down = nn.ModuleList(_blocks(*each) for each in zip(widths[:-1], down, strict=True))
         self.coarser = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.lit = nn.ModuleList(nn.Conv2d(planes, coarse, 3, padding=1) for coarse in widths[1:])
-        self.bottom = blocks(widths[-1], bottom)
+        self.bottom = _blocks(widths[-1], bottom)
         self.finer = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
-        self.up = nn.ModuleList(blocks(*each) for each in zip(widths[:-1], up, strict=True))
+        self.up = nn.ModuleList(_blocks(*each) for each in zip(widths[:-1], up, strict=True))
         self.last = nn.Conv2d(width, 3 * 2 * 2, 3, padding=1)
         with torch.no_grad():
             self.last.weight *= 0.3
             if packing == "xtrans9":
                 assert self.front.bias is not None
                 self.front.bias.zero_()
-                self.front.weight.copy_(virtual_mosaic())
+                self.front.weight.copy_(_virtual_mosaic())
 
     def forward(self, bright: Tensor) -> Tensor:
         light = F.pixel_shuffle(self.front(bright), 3) if self.packing == "xtrans9" else bright
@@ -91,3 +97,57 @@ class Half(nn.Module):
         way_down = [nn.ModuleList(three) for three in zip(self.down, self.coarser, self.lit, strict=True)]
         way_up = [nn.ModuleList(pair) for pair in zip(self.finer, self.up, strict=True)]
         return (nn.ModuleList([*front, self.head]), *way_down, self.bottom, *reversed(way_up), self.last)
+
+
+def encode(bright: Tensor) -> Tensor:
+    """Signed square root with a linear toe: 0 -> 0, 1 -> 1, odd, slope about 10 at black.
+
+    sign(x) (sqrt(|x| + TOE) - sqrt(TOE)) / white, with white the value at 1; written as a quotient
+    because that is fewer passes over the largest tensor there is.
+    """
+    white = (1 + TOE) ** 0.5 - TOE**0.5
+    return bright / (torch.sqrt(torch.abs(bright) * white**2 + TOE * white**2) + TOE**0.5 * white)
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight *= 0.1  # starts near the identity, so depth costs nothing early on
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.leaky_relu(self.first(x), 0.2))
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(_Residual(width) for _ in range(count)))
+
+
+def _virtual_mosaic() -> Tensor:
+    """(72, 9, 4, 4) weights from the packed pixels in and around an X-Trans cell to a mosaic with 2 x 2 cells.
+
+    Of the eight channels at half resolution the first four are the virtual R G B G sites, each the
+    distance-weighted mean of the near real sites of its colour; the other four start as the other
+    colours there (green at red, red and blue at green, green at blue), so that no colour is lost.
+    """
+    weight = torch.zeros(9 * VIRTUAL, 9, 4, 4)
+    wanted = [(site.top, site.left, (0, 1, 2, 1)[site.channel]) for site in cfa.BAYER4]
+    wanted += [(site.top, site.left, (1, 0, 1, 2)[site.channel]) for site in cfa.BAYER4]
+    real = {(s.top, s.left): (s, int(CELL["xtrans"][s.top, s.left])) for s in cfa.XTRANS9}
+    for channel, (top, left, colour) in enumerate(wanted):
+        for cell_row in range(3):
+            for cell_col in range(3):
+                row, col = 2 * cell_row + top, 2 * cell_col + left
+                near = []
+                for r in range(row - 3, row + 4):
+                    for c in range(col - 3, col + 4):
+                        site, found = real[r % 6, c % 6]
+                        packed = (1 + 2 * (r // 6) + site.row, 1 + 2 * (c // 6) + site.col)
+                        if found == colour and set(packed) <= set(range(4)):
+                            near.append((site.channel, *packed, 0.3 ** ((r - row) ** 2 + (c - col) ** 2)))
+                total = sum(w for *_, w in near)
+                for source, r, c, w in near:
+                    weight[channel * 9 + cell_row * 3 + cell_col, source, r, c] += w / total
+    return weight
