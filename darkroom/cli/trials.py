@@ -26,6 +26,7 @@ def trials(
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="CPU-minutes for each row.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Cores to use.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other examples and first weights.")] = 0,
     vgg: Annotated[Path | None, typer.Option(metavar="FILE", help="VGG-16's weights, for the row hybrid.")] = None,
     cache: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Decoded data. [default: the user's cache folder]")
@@ -51,7 +52,7 @@ def trials(
         say.line(f"{'':11} {'group':11} {'dB':>6} {'SSIM':>6} {'steps':>6} {'M':>6} {'GMAC':>6}  published")
     for trial in chosen:
         say.line(f"trials: {trial.name}", file=sys.stderr)
-        _row(trial, photos, validation, minutes, threads, vgg, cache or options.cache_folder(), as_json)
+        _row(trial, photos, validation, minutes, threads, seed, vgg, cache or options.cache_folder(), as_json)
 
 
 def _row(
@@ -60,6 +61,7 @@ def _row(
     validation: Path,
     minutes: float,
     threads: int,
+    seed: int,
     vgg: Path | None,
     cache: Path,
     as_json: bool,
@@ -90,7 +92,7 @@ def _row(
             nonlocal steps
             steps = progress.step
 
-        options_ = run.Options(threads=threads, every=10**9, minutes=minutes, vgg=vgg)
+        options_ = run.Options(seed=seed, threads=threads, every=10**9, minutes=minutes, vgg=vgg)
         network = model.load(loop.train(plan, material, Path(folder), options_, heard))
         examples = data.validation(plan, material, network.contract.multiple)
         pairs = [
@@ -107,6 +109,7 @@ def _row(
         "parameters": count.parameters(built),
         "macs": count.macs(built, material.kind.packing, 2848, 4256),
         "minutes": minutes,
+        "seed": seed,
         "published": trial.published,
     }
     if as_json:
