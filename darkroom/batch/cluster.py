@@ -140,13 +140,16 @@ class _Run:
         """Wait for a worker and see that all there are can do the work; their number."""
         try:
             self.client.wait_for_workers(1, timeout=PATIENCE)
-            heard = self.client.run(worker.greeting)
         except TimeoutError:
             where = self.client.scheduler_info()["address"]
             raise SettingsError(f"{where}: has no worker; start one on each machine: dask worker {where}") from None
-        except ImportError as error:
-            raise SettingsError(f"a worker has no darkroom ({error}); install darkroom-raw there, too") from None
-        for address, (host, version) in heard.items():
+        heard = self.client.run(worker.greeting, on_error="return")
+        for address, said in heard.items():
+            if isinstance(said, ImportError):
+                raise SettingsError(f"a worker has no darkroom ({said}); install darkroom-raw there, too")
+            if isinstance(said, Exception):  # it was lost as it was asked
+                continue
+            host, version = said
             if version != __version__:
                 raise SettingsError(
                     f"worker {address} on {host}: has darkroom {version}, this is {__version__}; install the same there"
@@ -279,5 +282,6 @@ def _local(place: str) -> "Iterator[Client]":
         if hasattr(os, "sched_setaffinity"):
             cores = sorted(os.sched_getaffinity(0))
             for place_, address in enumerate(client.nthreads()):
-                client.run(worker.pin, cores[place_ % len(cores) :: int(number)], workers=[address])
+                share = cores[place_ % len(cores) :: int(number)]
+                client.run(worker.pin, share, workers=[address], on_error="ignore")  # it may be lost by now
         yield client

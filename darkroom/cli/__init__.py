@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs: `darkroom --help` needs typer and no more.
 """
 
+import errno
 import io
 import os
 import signal
@@ -39,6 +40,10 @@ COMMANDS = (
 FAILED, MISUSED, STOPPED, TERMINATED = 1, 2, 130, 143
 """Exit codes; 0 is done, what was skipped included. Stopped by Ctrl-C is 128 + SIGINT, by TERM 128 + SIGTERM, as shells
 have it."""
+NAMELESS = (errno.ENAMETOOLONG, errno.ELOOP)
+"""What a system says of names that lead to no file whatever lies on the disk: any option may hold one."""
+SHOWN = 80
+"""Characters of such a name that are shown."""
 GRACE = 2.0
 """Seconds from the second Ctrl-C for a command to end of its own accord."""
 
@@ -54,6 +59,14 @@ def main() -> None:
     except DarkroomError as error:
         say.line(f"darkroom: {str(error)}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)
+    except OSError as error:
+        if error.errno not in NAMELESS:
+            raise
+        name = os.fsdecode(error.filename or "a name")
+        say.line(
+            f"darkroom: {name[:SHOWN]}: no file can have this name ({error.strerror}); shorten it", file=sys.stderr
+        )
+        sys.exit(MISUSED)
 
 
 def _open_streams() -> None:

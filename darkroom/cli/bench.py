@@ -4,15 +4,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from glob import glob
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from darkroom.cli import options, say
-from darkroom.errors import SettingsError, escaped
+from darkroom.cli import options, ordeals, say
+from darkroom.errors import SettingsError
 
 if TYPE_CHECKING:
     from darkroom.evaluate.speed import Figure
@@ -26,13 +24,17 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[WHAT]...",
-            help="Of develop, memory, folder, decoding, peers; where asked for train, names, cluster, faults.",
+            help="Of develop, memory, folder, decoding, peers; where asked for train, names, cluster, "
+            "faults, or of these raws, kills, disks, hostile.",
             show_default=False,
         ),
     ] = None,
     megapixels: Annotated[str, typer.Option(metavar="N,N,...", help="Sizes of the photos it draws.")] = "12,24,61",
     files: Annotated[int, typer.Option(metavar="N", min=1, help="Photos in the folder that is developed.")] = 6,
-    full: Annotated[bool, typer.Option("--full", help="20 photos in the folder; faults at 24 places, not 3.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="20 photos in the folder.")] = False,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Places at which faults damages a raw; times it tries all else.")
+    ] = 3,
     raws: Annotated[
         list[str] | None,
         typer.Option(metavar="FOLDER|'PATTERN'", help="Raw files that faults damages copies of.", show_default=False),
@@ -51,7 +53,7 @@ def bench(
     all processes of a run together. Other raw developers are timed on the same photo where they are installed. train
     compares the training loop with the bare network, names plans a folder of very many photos. faults damages copies of
     raw files in nine ways, and tells how many were refused and how many were developed although they are not what they
-    were.
+    were; kills programs at random moments, runs them on disks that fill, and has hostile files read.
 
     \b
     Example:
@@ -60,10 +62,8 @@ def bench(
     from darkroom.evaluate import speed
 
     groups = tuple(what or speed.GROUPS)
-    if "faults" in groups:
-        if len(groups) > 1:
-            raise SettingsError("faults: is a campaign of its own; leave the other words out")
-        _faults(_raws(raws or []), full, as_json)
+    if parts := ordeals.parts(groups):
+        ordeals.faults(parts, raws or [], rounds, as_json, _say)
         return
     if "cluster" in groups:
         if len(groups) > 1:
@@ -100,37 +100,6 @@ def bench(
         value = "" if figure.value is None else f"{figure.value:.{digits}f} {figure.unit}".strip()
         grid.add_row(figure.name, value, figure.missing or figure.goal)
     console.print(grid)
-
-
-def _raws(places: list[str]) -> list[Path]:
-    """The files in folders and of patterns."""
-    found: list[Path] = []
-    for place in places:
-        matches = sorted(Path(place).iterdir()) if Path(place).is_dir() else sorted(map(Path, glob(place)))
-        if not matches:
-            raise SettingsError(f"--raws {place}: no such folder or files; check the name")
-        found += [match for match in matches if match.is_file()]
-    if not found:
-        raise SettingsError("faults: needs whole raw files to damage; give them by --raws")
-    return found
-
-
-def _faults(files: list[Path], full: bool, as_json: bool) -> None:
-    """Damage raw files and tell what came of it."""
-    from darkroom.evaluate import faults
-
-    tallies = faults.campaign(
-        files,
-        cuts=faults.CUTS if full else faults.QUICK,
-        on_missed=lambda file, kind, start: _say(f"{escaped(str(file))}: {kind} from byte {start} was developed"),
-    )
-    if as_json:
-        for tally in tallies:
-            say.line(json.dumps(asdict(tally)))
-        return
-    say.line(f"{'':18}{'mutants':>9}{'refused':>9}{'sound':>7}{'missed':>8}{'process fell':>14}")
-    for tally in tallies:
-        say.line(f"{tally.kind:18}{tally.mutants:9}{tally.refused:9}{tally.sound:7}{tally.missed:8}{tally.fell:14}")
 
 
 def _cluster(photo: float, as_json: bool) -> None:

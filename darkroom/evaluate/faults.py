@@ -16,13 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.decode import raw
+from darkroom.decode import child, raw
 from darkroom.errors import RawError
 
-CUTS = 24
-"""Places in a file at which it is damaged, each in nine ways."""
 QUICK = 3
-"""Places in a quick campaign."""
+"""Places in a file at which it is damaged, each in nine ways, in a quick campaign."""
 HOLE = 4
 """A hole is a quarter of the file long."""
 SAME = 0.98
@@ -48,13 +46,15 @@ class Tally:
     """Developed although the picture is not that of the whole file."""
     fell: int
     """Refused because the decoder's process crashed, hung or babbled."""
+    peak: int
+    """Bytes the decoder's process held at the worst moment; 0 where the system does not tell."""
 
     @property
     def mutants(self) -> int:
         return self.refused + self.sound + self.missed
 
 
-def mutants(whole: bytes, *, cuts: int = CUTS, seed: int = 0) -> Iterator[tuple[str, int, bytes]]:
+def mutants(whole: bytes, *, cuts: int = QUICK, seed: int = 0) -> Iterator[tuple[str, int, bytes]]:
     """Damage a file at `cuts` places spread evenly over it, in each of the six kinds: (kind, place, bytes)."""
     rng = np.random.default_rng(seed)
     for cut in range(cuts):
@@ -69,7 +69,7 @@ def mutants(whole: bytes, *, cuts: int = CUTS, seed: int = 0) -> Iterator[tuple[
         yield KINDS[5], start, head + rng.bytes(hole) + whole[end:]
 
 
-def scattered(whole: bytes, *, cuts: int = CUTS, seed: int = 0) -> Iterator[tuple[str, int, bytes]]:
+def scattered(whole: bytes, *, cuts: int = QUICK, seed: int = 0) -> Iterator[tuple[str, int, bytes]]:
     """Damage a file in three kinds that leave its length: (kind, place, bytes), the place being the first byte hit."""
     rng = np.random.default_rng([seed, 1])
     for _ in range(cuts):
@@ -86,7 +86,7 @@ def scattered(whole: bytes, *, cuts: int = CUTS, seed: int = 0) -> Iterator[tupl
 def campaign(
     files: list[Path],
     *,
-    cuts: int = CUTS,
+    cuts: int = QUICK,
     on_missed: Callable[[Path, str, int], None] = lambda file, kind, start: None,
 ) -> list[Tally]:
     """Damage each file in every way and decode what is left; returns one tally a kind.
@@ -94,10 +94,11 @@ def campaign(
     on_missed: called with file, kind and place of each mutant that was developed although it should not have been.
     Raises RawError where a file cannot be decoded even whole.
     """
-    counts = {kind: {"refused": 0, "sound": 0, "missed": 0, "fell": 0} for kind in KINDS + SCATTERED}
+    counts = {kind: {"refused": 0, "sound": 0, "missed": 0, "fell": 0, "peak": 0} for kind in KINDS + SCATTERED}
     with tempfile.TemporaryDirectory() as folder:
         for number, file in enumerate(files):
             picture = raw.read(file).mosaic
+            _peak()
             damaged = Path(folder) / file.name
             whole = file.read_bytes()
             made = chain(mutants(whole, cuts=cuts, seed=number), scattered(whole, cuts=cuts, seed=number))
@@ -109,9 +110,22 @@ def campaign(
                     outcome = "refused"
                     counts[kind]["fell"] += any(word in str(error) for word in _NEVER)
                 counts[kind][outcome] += 1
+                counts[kind]["peak"] = max(counts[kind]["peak"], _peak())
                 if outcome == "missed":
                     on_missed(file, kind, start)
     return [Tally(kind, **count) for kind, count in counts.items()]
+
+
+def _peak() -> int:
+    """Bytes the decoder's process has held at most since this was asked; 0 where it is gone or Linux is not there."""
+    process = child.process
+    try:
+        place = Path(f"/proc/{process.pid}") if process else Path()
+        held = next(line for line in (place / "status").read_text().splitlines() if line.startswith("VmHWM"))
+        (place / "clear_refs").write_text("5")
+    except (OSError, StopIteration):
+        return 0
+    return 1024 * int(held.split()[1])
 
 
 def _same(found: NDArray[np.uint16], whole: NDArray[np.uint16]) -> bool:

@@ -339,7 +339,7 @@ def peak_memory(command: Sequence[str]) -> int:
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process,
     ):
         while process.poll() is None:
-            peak = max(peak, sum(resident(pid) for pid in _family(process.pid)))
+            peak = max(peak, sum(resident(pid) for pid in family(process.pid)))
             time.sleep(WATCHED)
         if process.returncode:
             said.seek(0)
@@ -352,7 +352,7 @@ def _failure(command: Sequence[str], code: int, said: str) -> str:
     return f"{Path(command[0]).name}: ended with {code} and said: {last}; run it by hand: {' '.join(command)}"
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """List a process and its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -361,10 +361,10 @@ def _family(pid: int) -> list[int]:
         except OSError:  # it has just ended
             continue
         parents[int(stat.parent.name)] = int(fields[1])
-    family = [pid]
-    for each in family:
-        family += [child for child, parent in parents.items() if parent == each]
-    return family
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
 
 
 def resident(pid: int) -> int:

@@ -13,6 +13,7 @@ if it had never stopped. Under `torchrun` each process trains on its share of ev
 """
 
 import ctypes
+import errno
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +57,8 @@ MALLOC = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 1 << 28))
 """mallopt's M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD, and bytes for each."""
 LOCK = ".lock"
 """File that tells that a run is under way in a folder; the system frees it with the process."""
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a place where no room helps."""
 HEARD = 20
 """Steps between two words about the loss."""
 
@@ -109,9 +112,8 @@ def _held(folder: Path, rank: int) -> Iterator[None]:
         raise SettingsError(f"{folder}: another run is training there; wait for it, or choose another folder") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DarkroomError(
-            f"{folder}: cannot be written ({reason}); the last checkpoint is kept: make room, and run the same again"
-        ) from error
+        mend = "choose another folder" if error.errno in CLOSED else "make room, and run the same again"
+        raise DarkroomError(f"{folder}: cannot be written ({reason}); the last checkpoint is kept: {mend}") from error
 
 
 def _prepared(plan: Recipe, material: Material, folder: Path, options: Options, rank: int, world: int) -> Run:
