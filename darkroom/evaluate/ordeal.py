@@ -26,8 +26,8 @@ PATIENCE = 300.0
 """seconds: longer than any of these runs takes on a busy machine; what takes longer hangs."""
 HUNG = -1
 """Stands for the exit status of what was still running then."""
-PHOTOS = 6
-MEGAPIXELS = 0.2
+PHOTOS = 4
+MEGAPIXELS = 0.1
 RATIO = "200"
 STEPS = 12
 RECIPE = f"""\

@@ -251,3 +251,22 @@ def test_a_networks_name_tells_the_terminal_nothing(run, here, write_dng):
     assert code == 0 and err.count("\n") == 1 and "evil\\n\\x1b]0;all fine\\x07" in err
     code, out, err = run("info", "evil.onnx")
     assert code == 0 and "\x1b" not in out and "evil\\n\\x1b]0;all fine\\x07" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("develop", "{}.dng"),
+        ("develop", "a.dng", "-o", "{}/a.png"),
+        ("info", "{}"),
+        ("journal", "{}"),
+        ("check", "--raws", "{}"),
+        ("evaluate", "fast-bayer", "--simulate", "{}"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_said_so_in_a_line(run, words):
+    code, out, err = run(*(word.format("n" * 5000) for word in words))
+    assert code == 2 and not out
+    assert err.startswith(f"darkroom: {'n' * 70}") and err.endswith(": no file can have this name "
+                                                                    "(File name too long); shorten it\n")  # fmt: skip
+    assert len(err) < 200

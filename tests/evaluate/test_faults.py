@@ -93,10 +93,11 @@ def test_a_process_that_fell_is_counted(seed, monkeypatch):
 def test_bench_prints_the_campaign(seed, run, tmp_path):
     (tmp_path / "raws").mkdir()
     shutil.copy(seed, tmp_path / "raws")
-    code, out, err = run("bench", "faults", "--raws", tmp_path / "raws", "--json")
+    code, out, err = run("bench", "raws", "--raws", tmp_path / "raws", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and [row["kind"] for row in rows] == list(faults.KINDS + faults.SCATTERED)
     assert all(row["refused"] == faults.QUICK for row in rows[:6])
     assert err.count(" was developed") == sum(row["missed"] for row in rows)
-    assert run("bench", "faults")[0] == run("bench", "faults", "--raws", tmp_path / "none")[0] == 2
+    assert not Path("/proc/self/clear_refs").exists() or all(row["peak"] > 10_000_000 for row in rows)
+    assert run("bench", "faults")[0] == run("bench", "raws", "--raws", tmp_path / "none")[0] == 2
     assert run("bench", "faults", "develop", "--raws", tmp_path / "raws")[0] == 2
