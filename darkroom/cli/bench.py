@@ -1,6 +1,7 @@
 """`darkroom bench`: how long the tool itself takes, and how much memory, on this machine."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -103,10 +104,14 @@ def bench(
 
 
 def _cluster(photo: float, as_json: bool) -> None:
-    """Measure what a task costs, and tell how far a cluster would carry at that."""
+    """Measure the workers of this machine, and what a task costs; tell how far a cluster would carry at that."""
     from darkroom.batch import rehearsal
-    from darkroom.evaluate import clusters
+    from darkroom.evaluate import clusters, speed
 
+    if hasattr(os, "sched_setaffinity"):
+        where = speed.machine()
+        for figure in clusters.measured(where.cores, on_step=_say):
+            say.line(speed.to_line(figure, where) if as_json else f"{figure.name}: {figure.value:.2f}")
     each = rehearsal.cost()
     _say(f"a task costs {1000 * each.scheduler:.2f} ms of CPU and {each.bytes} bytes besides its work")
     if not as_json:

@@ -12,6 +12,7 @@ from pages import VOID, checked
 from PIL import Image
 
 from darkroom.batch import batch
+from darkroom.batch import sheet as batch_sheet
 from darkroom.batch.batch import Result
 from darkroom.batch.sheet import Sheet
 from darkroom.write import sheet
@@ -169,3 +170,12 @@ def test_the_page_is_written_at_once_and_then_not_with_every_photo(here):
     page.written -= 3600
     page.heard(Result(Path("c.dng"), None, "failed", error="no light"))
     assert "c.dng" in Path("out/index.html").read_text()
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0)])
+def test_thumbnails_go_from_black_to_white_at_any_depth(dtype, white):
+    shown = batch_sheet._eight(np.array([0, white], dtype))
+    assert shown.dtype == np.uint8 and shown.tolist() == [0, 255]
+    if dtype == np.float32:
+        grey = batch_sheet._eight(np.array([-1, 0.216, 2], np.float32))
+        assert grey.tolist() == [0, 128, 255], "linear light under the sRGB curve"

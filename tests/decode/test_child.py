@@ -275,3 +275,10 @@ def test_large_files_get_more_patience(write_dng: WriteDng, monkeypatch, read, r
     monkeypatch.setattr(threading, "Timer", lambda wait, do: waits.append(wait) or timer(wait, do))
     read(path, patience=2)
     assert waits == [120_000_000 / rate]
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (-1, 5), (1 << 16, 1 << 16), ("tall", 5), (None, 5)])
+def test_a_size_without_sense_is_no_answer(height, width):
+    assert decoder._size({"height": 1, "width": 1}) == (1, 1)
+    with pytest.raises(EOFError):
+        decoder._size({"height": height, "width": width})

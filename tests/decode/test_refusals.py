@@ -272,3 +272,31 @@ def test_a_frame_that_is_flat_nearly_everywhere_excuses_a_flat_stretch():
     sensor = np.full((640, 640), 64, np.uint16)
     sensor[::7] += np.random.default_rng(0).random(sensor[::7].shape) < 1 / 120
     assert intact.lost_from(sensor, 16383) is None
+
+
+def test_sky_clips_at_the_lowest_level_that_hardly_a_site_exceeds():
+    """Flat windows at two levels: below the true one too many sites are brighter."""
+    rng = np.random.default_rng(0)
+    windows = rng.integers(600, 9000, (100, 8, intact._WINDOW)).astype(np.uint16)
+    windows[:10], windows[10:40] = 10500, 13000
+    flat = np.zeros(windows.shape[:2], bool)
+    flat[:40] = True
+    assert intact._clip(windows, flat, 16383) == max(intact._CLIPS * 16383, intact._CLIPS * 13000)
+    windows[40, 0, :26] = 16383  # 26 of 102,400 sites: hot ones
+    assert intact._clip(windows, flat, 16383) < np.inf
+    windows[40:42] = 16383
+    assert intact._clip(windows, flat, 16383) == np.inf
+    windows[:40] = 9000  # below what any sensor clips at
+    windows[40:42] = 8000
+    assert intact._clip(windows, flat, 16383) == np.inf
+
+
+@pytest.mark.parametrize(("white", "found"), [(16383, 440), (32766, 440), (32768, None), (65535, None)])
+def test_0xff_is_evidence_where_white_needs_fewer_bits(white, found):
+    """A bright photo that goes over into full 16 bits by and by: only the level itself tells."""
+    rng = np.random.default_rng(2)
+    rise = np.clip(np.linspace(0.1, 1.4, 440), None, 1)[:, None]
+    sensor = (65535 * rise * rng.uniform(0.97, 1, (440, 900))).astype(np.uint16)
+    sensor = np.concatenate((sensor, np.full((200, 900), 65535, np.uint16)))
+    row = intact._filled_from(sensor, np.arange(0, 640, 2), (sensor[::2, None] == 65535).all(2), white)
+    assert row == found

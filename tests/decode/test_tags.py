@@ -71,3 +71,16 @@ def test_the_value_that_marks_bad_sites_is_obeyed_unless_it_marks_too_many(write
 def test_a_list_of_bad_sites_that_lies_about_its_length_is_left_out(write_dng: WriteDng, count):
     listed = (5, struct.pack(">3I", 0, count, 0) + struct.pack(">2I", 5, 7))
     assert not len(raw.read(with_opcodes(write_dng, listed)).defects)
+
+
+def test_several_lists_of_bad_sites_count_together(write_dng: WriteDng):
+    listed = [(5, struct.pack(">3I", 0, 1, 0) + struct.pack(">2I", row, row + 1)) for row in (5, 20)]
+    assert raw.read(with_opcodes(write_dng, *listed)).defects.tolist() == [[5, 6], [20, 21]]
+
+
+@pytest.mark.parametrize(("marked", "obeyed"), [(23, True), (24, False)])
+def test_a_hundredth_of_the_sites_is_too_many_to_be_bad(write_dng: WriteDng, marked, obeyed):
+    mosaic = noise((40, 60), low=600)
+    mosaic.reshape(-1)[np.arange(marked) * 97] = 0
+    frame = raw.read(with_opcodes(write_dng, (4, struct.pack(">2I", 0, 0)), mosaic=mosaic))
+    assert len(frame.defects) == (marked if obeyed else 0)

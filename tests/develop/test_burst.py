@@ -117,3 +117,12 @@ def test_a_shift_beyond_a_quarter_of_the_shorter_side_is_not_found():
     guide = np.random.default_rng(0).random((16, 16), np.float32)
     found = burst._whole(guide, np.roll(guide, (5, 0), (0, 1)))
     assert found != (5, 0) and max(map(abs, found)) <= 4
+
+
+def test_a_mean_around_takes_no_less_and_no_more_than_there_is():
+    plane = np.arange(48, dtype=np.float32).reshape(6, 8) ** 2
+    found = burst._box(plane, 4)
+    for row in range(6):
+        for column in range(8):
+            around = plane[max(0, row - 2) : row + 2, max(0, column - 2) : column + 2]
+            assert found[row, column] == pytest.approx(around.mean(), rel=1e-6)

@@ -107,3 +107,19 @@ def test_sites_that_the_file_calls_bad_are_filled_in():
 def test_a_frame_that_is_clipped_throughout_tells_nothing_of_noise():
     frame = frame_of(np.full(SHAPE, 16383, np.uint16), "bayer")
     assert grain.measure(frame).gain == 0
+
+
+@pytest.mark.parametrize("gains", [None, (4.0, 1.0, 1.0), (1.0, 1.0, 4.0)])
+def test_a_star_is_known_by_its_light_whatever_the_white_balance(gains):
+    """A white star on a site of each colour; what other colours tell of it is weighed by the gains."""
+    mosaic = flat(sd=1, seed=5).astype(np.float64)
+    cell, shares = CELL["bayer"], 1 / np.array(gains or (1, 1, 1))
+    rows, columns = np.indices(SHAPE)
+    for row, column in ((60, 60), (60, 101), (101, 60), (101, 101)):
+        light = 4000 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) * np.log(2) / 0.5)
+        mosaic += light * shares[cell[rows % 2, columns % 2]]
+    frame = replace(
+        frame_of(np.rint(mosaic).astype(np.uint16), "bayer"),
+        white_balance=None if gains is None else np.array(gains, np.float32),
+    )
+    assert hotsites.mended(frame, grain.measure(frame))[1] <= 2

@@ -395,3 +395,9 @@ def test_clipping_is_told_from_one_site_in_twenty(networks, frame, monkeypatch, 
     monkeypatch.setattr(amplifier, "clipped", lambda *_: share)
     notes = pipeline.expose(frame, networks["bayer"], PLAIN).notes
     assert any("of the sites are clipped" in note for note in notes) == warned
+
+
+@pytest.mark.parametrize("bracket", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_bracket_that_is_no_factor_is_refused(bracket):
+    with pytest.raises(SettingsError, match="bracket .*is no factor on the ratio"):
+        replace(PLAIN, bracket=bracket)

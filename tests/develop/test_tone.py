@@ -104,3 +104,14 @@ def test_between_the_centres_of_blocks_values_run_straight():
     wide = blocks.between(values, np.arange(8), 8, 4)
     assert wide[2].tolist() == [10, 10, 10, 12.5, 15, 17.5, 20, 20]
     assert wide[:, 2].tolist() == [10, 10, 10, 15, 20, 25, 30, 30]
+
+
+@pytest.mark.parametrize(("level", "seen"), [(-10.0, 0.0), (-9.0, 0.0), (-7.0, 0.5), (-5.0, 1.0), (-4.0, 1.0)])
+def test_contrast_sets_in_between_noise_and_light(level, seen):
+    """Texture of +- 0.1 EV about a level: the detail that is added, as a share of itself."""
+    texture = 0.1 * (1 - 2 * (np.indices((96, 96)).sum(0) % 2))
+    light = np.stack([2 ** (level + texture)] * 3).astype(np.float32)
+    plain, step = light.copy(), tone.step(96, 96)
+    tone.shape(light, tone.base(plain, step), slice(0, 96), tone=0.0, contrast=1.0)
+    gained = np.log2(light[0] / plain[0])[30:-30, 30:-30]
+    assert (gained / texture[30:-30, 30:-30]).mean() == pytest.approx(seen, abs=0.03)

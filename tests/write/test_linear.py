@@ -238,3 +238,10 @@ def test_the_colour_matrix_takes_daylight_to_what_the_sensor_sees_of_it(tmp_path
         assert seen / seen[1] == pytest.approx([0.5, 1, 2 / 3], rel=2e-3)
         assert np.divide(*np.reshape(inside.tags[50718].value, (2, 2)).T).tolist() == [1.5, 1.0]  # DefaultScale
         assert main.tags[277].value == 3 and main.tags[262].value == 6
+
+
+def test_the_preview_says_how_its_colours_are_sampled(run, night):
+    run("develop", *NIGHT, "-o", "a.dng")
+    with TiffFile("a.dng") as file:
+        told = {tag.code: tag.value for tag in file.pages[0].tags.values()}
+    assert told[254] == 1 and told[530] == (1, 1) and told[531] in (1, (1,))

@@ -161,3 +161,24 @@ def test_what_begins_along_a_chart_is_marked():
     (line,) = [line for line in svg.iter("line") if line.get("class") == "begins"]
     assert float(line.get("x1")) == pytest.approx((page.LEFT + page.WIDTH - page.RIGHT) / 2, abs=0.1)
     assert "second <2>" in texts(svg) and "too far" not in texts(svg)
+
+
+def test_names_stand_in_the_middle_of_their_axes_and_numbers_beside_their_ticks():
+    svg = svg_of(page.chart({"a": [(0, 0), (5, 10), (10, 5)]}, x="step", y="loss"))
+    said = {text.text: text for text in svg.iter("text")}
+    middle, height = (page.LEFT + page.WIDTH - page.RIGHT) / 2, (page.TOP + page.HEIGHT - page.BOTTOM) / 2
+    assert float(said["step"].get("x")) == middle and page.HEIGHT - page.BOTTOM < float(said["step"].get("y"))
+    assert said["loss"].get("transform").endswith(f" {height}) rotate(-90)")
+    grid = [line for line in svg.iter("line") if line.get("class") == "grid"]
+    rules, marks = ([line for line in grid if line.get(f"{end}1") == line.get(f"{end}2")] for end in "yx")
+    assert [(float(line.get("x1")), float(line.get("x2"))) for line in rules] == (
+        [(page.LEFT, page.WIDTH - page.RIGHT)] * len(rules)
+    )
+    for line, told in zip(rules, ("0", "2", "4", "6", "8", "10"), strict=True):
+        beside = next(text for text in svg.iter("text") if text.text == told and text.get("text-anchor") == "end")
+        assert 0 < float(beside.get("y")) - float(line.get("y1")) <= 5 and float(beside.get("x")) == page.LEFT - 6
+    foot = page.HEIGHT - page.BOTTOM
+    for line, told in zip(marks, ("0", "2", "4", "6", "8", "10"), strict=True):
+        below = next(text for text in svg.iter("text") if text.text == told and text.get("text-anchor") == "middle")
+        assert below.get("x") == line.get("x1") and (float(line.get("y1")), float(line.get("y2"))) == (foot, foot + 5)
+        assert foot + 10 < float(below.get("y")) < page.HEIGHT - 8, "above the axis's name"
