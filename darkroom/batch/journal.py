@@ -150,6 +150,9 @@ def _opened(file: Path) -> sqlite3.Connection:
             if base.execute("select count(*) from sqlite_master").fetchone() != (0,):
                 raise sqlite3.DatabaseError("a database of another program")
             base.execute(f"pragma application_id = {APPLICATION}")
+        for (fault,) in base.execute("pragma quick_check(1)"):
+            if fault != "ok":
+                raise sqlite3.DatabaseError(fault)
     except sqlite3.Error:
         base.close()
         raise

@@ -199,7 +199,7 @@ def read(path: Path, keys: Mapping[str, str]) -> Stored:
         told = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is no TOML ({error}); mend it there") from error
     named = told.pop("preset", {})
     if not isinstance(named, dict) or not all(isinstance(table, dict) for table in named.values()):

@@ -90,7 +90,7 @@ def read(file: Path, photos: Path) -> list[Place]:
         raise SettingsError(
             f"{file}: cannot be read ({(error.strerror or '').lower()}); name a file of places"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SettingsError(
             f'{file}: holds no places ({error}); give each as [[place]] with kind = "fur", photo = "a.jpg", top, left'
         ) from error

@@ -90,7 +90,7 @@ def network(model: Model) -> Network:
     text = model.metadata.get(RECIPE, b"").decode(errors="replace")
     try:
         told = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{model.file}: its recipe is no TOML ({error}); export it again") from None
     curve, cap, camera = told.get("curve"), told.get("cap", math.inf), told.get("camera", "any")
     if curve not in (None, *CURVES) or not isinstance(cap, (int, float)) or not isinstance(camera, str):

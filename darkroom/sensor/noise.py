@@ -150,7 +150,7 @@ def cameras(file: Path | None = None) -> dict[str, Camera]:
         own = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror}); name a file of cameras") from error
-    except ValueError as error:  # of the encoding, or of TOML
+    except (ValueError, RecursionError) as error:  # of the encoding, or of TOML
         raise SettingsError(f"{file}: is no TOML ({error}); write it with `darkroom calibrate`") from error
     for name, entry in own.items():
         try:

@@ -127,7 +127,7 @@ def parse(text: str, file: str, *, name: str) -> Recipe:
     """Read a recipe's TOML text; `file` is what errors name. Raises SettingsError."""
     try:
         entries = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file}: is no TOML ({error}); mend it") from None
     stages = entries.pop("stages", [])
     if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):

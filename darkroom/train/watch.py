@@ -14,16 +14,13 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from darkroom.train.board import Board
 from darkroom.write import image, page
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 LARGEST = 320
 """Pixels along a side of a sample; of larger ones the centre is shown."""
@@ -48,7 +45,7 @@ class Watch:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._rows = _read(run / "log.csv")
-        self._board: SummaryWriter | None = None
+        self._board: Board | None = None
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add numbers to a step's row; names with a common part before "/" share a chart."""
@@ -62,9 +59,7 @@ class Watch:
                 log.write(_line(step, self._rows[step], names))
         else:
             _replace(file, _table(self._rows, self._names()))
-        board = self._opened(step)
-        for name, value in values.items():
-            board.add_scalar(name, value, step)
+        self._opened(step).scalars(step, values)
 
     def samples(self, step: int, samples: Sequence[Sample]) -> None:
         """Keep pictures of a step, one sample a row: short | output | reference."""
@@ -72,7 +67,7 @@ class Watch:
         folder.mkdir(exist_ok=True)
         sheet = _sheet(samples)
         image.write(sheet, folder / f"step-{step:06d}.png", exif=b"", overwrite=True)
-        self._opened(step).add_image("samples", sheet, step, dataformats="HWC")
+        self._opened(step).picture(step, "samples", sheet)
 
     def report(self, title: str, facts: dict[str, str]) -> Path:
         """Write RUN/report.html, and return its path.
@@ -106,7 +101,7 @@ class Watch:
         return path
 
     def close(self) -> None:
-        """Flush what TensorBoard has not written yet."""
+        """Close TensorBoard's file."""
         if self._board:
             self._board.close()
 
@@ -145,12 +140,10 @@ class Watch:
             )
         return ("number", "first", "last", "lowest", "highest"), rows
 
-    def _opened(self, step: int) -> "SummaryWriter":
+    def _opened(self, step: int) -> Board:
         """Open TensorBoard's file at the first step there is, telling it that later ones are to come again."""
         if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(self._run / "tensorboard"), purge_step=step)
+            self._board = Board(self._run / "tensorboard", step)
         return self._board
 
 

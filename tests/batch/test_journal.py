@@ -95,6 +95,18 @@ def test_what_is_no_journal_is_refused_and_left_as_it_is():
         journal.report(Path("out"))
 
 
+def test_a_journal_of_which_a_page_is_damaged_is_refused_before_anything_is_made(run, write_dng):
+    photo = write_dng("a.dng", noise((64, 80)))
+    keep(*(made(f"{number:04}") for number in range(200)))
+    file = Path("out", journal.NAME)
+    data = bytearray(file.read_bytes())
+    data[2 * 4096 : 2 * 4096 + 64] = bytes(64)
+    file.write_bytes(data)
+    code, out, err = run("develop", photo, "-o", "out", "--model", "n.onnx", "--journal")
+    assert (code, out) == (1, "") and "cannot be used as a journal (" in err and err.count("\n") == 1
+    assert [path.name for path in Path("out").iterdir()] == [journal.NAME]
+
+
 def test_only_what_an_older_network_made_is_developed_again(run, write_dng):
     for seed, name in enumerate("ab"):
         write_dng(f"{name}.dng", noise((64, 80), seed=seed))

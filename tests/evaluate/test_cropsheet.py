@@ -58,6 +58,8 @@ def test_places_are_read_as_they_are_written(photos, tmp_path):
     [
         ("[[place]]\nkind = 'fur'", "p.toml: holds no places ('photo'); give each as [[place]] with kind"),
         ("place", "p.toml: holds no places ("),
+        ("x = " + "[" * 3000, "p.toml: holds no places ("),
+        ("[[place]]\nkind = 'fur'\nphoto = 'a'\ntop = inf\nleft = 0", "p.toml: holds no places ("),
         (
             "[[place]]\nkind = 'fur'\nphoto = 'bars.png'\ntop = 200\nleft = 0",
             "fur begins at row 200, column 0, and bars",

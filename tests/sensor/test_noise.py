@@ -85,6 +85,8 @@ black_error = [[0, 0, 0, 0]]
     ("text", "message"),
     [
         ("[mine", "own.toml: is no TOML"),
+        ("x = " + "[" * 3000, "own.toml: is no TOML"),
+        ("x = " + "9" * 5000, "own.toml: is no TOML"),
         (ENTRY.replace("black = 64\n", ""), r"own.toml: \[mine\] lacks black; see"),
         (ENTRY.replace('"bayer"', '"foveon"'), r"own.toml: \[mine\] is no camera \(cfa is bayer or xtrans"),
         (ENTRY.replace("slope", "steep"), r"own.toml: \[mine\] is no camera"),

@@ -51,6 +51,8 @@ def test_a_user_writes_a_recipe_of_their_own(tmp_path):
     ("text", "message"),
     [
         ("about =", "is no TOML"),
+        ("x = " + "[" * 3000, "is no TOML"),
+        ("x = " + "9" * 5000, "is no TOML"),
         ('network = "half"', "has no about; add it"),
         ('colour = "red"\n' + MINIMAL, "unknown key colour; known are name, about"),
         ('input = "raw"\n' + MINIMAL, "input = 'raw'; wanted one of headroom, balanced, sensor, srgb"),

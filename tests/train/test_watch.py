@@ -1,6 +1,7 @@
 """What a run shows of itself: a log that survives interruptions, samples, TensorBoard, a report."""
 
 import csv
+from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from pages import checked
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from darkroom.train import watch
+from darkroom.train import board, watch
 
 
 def log_of(run) -> list[list[str]]:
@@ -90,6 +91,27 @@ def test_tensorboard_reads_numbers_and_pictures(seen, tmp_path):
     assert {tag: board.Scalars(tag)[0].value for tag in board.Tags()["scalars"]} == {"loss/train": 0.5, "psnr": 20.0}
     stored = imageio.imread(board.Images("samples")[0].encoded_image_string)
     assert np.array_equal(stored, imageio.imread(tmp_path / "samples" / "step-000010.png"))
+
+
+def test_a_disk_that_is_full_is_told_at_once(tmp_path, monkeypatch):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(Path, "open", lambda *_, **__: full)
+        with pytest.raises(OSError, match="No space left"):
+            board.Board(tmp_path, 0)
+
+
+def test_a_run_that_goes_on_tells_tensorboard_from_where(tmp_path):
+    first = board.Board(tmp_path, 10)
+    first.scalars(10, {"loss": 1.0})
+    first.scalars(20, {"loss": 2.0})
+    first.close()
+    again = board.Board(tmp_path, 20)
+    again.scalars(20, {"loss": 3.0})
+    again.close()
+    told = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in told] == [(10, 1.0), (20, 3.0)]
 
 
 def test_the_report_is_one_file_with_curves_and_crops(seen, tmp_path):
