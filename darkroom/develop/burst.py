@@ -2,10 +2,12 @@
 
     Frame, and others one by one  ->  Frame in finer steps
 
-How far the camera moved between two frames is seen on developed pictures, which are clean enough; from coarse to fine,
-tile by tile. What is merged are the mosaics, each part of a frame moved by whole cells of the filter. How much a part
-counts depends on how well it agrees with the first frame, given the noise that the frame itself shows (Hasinoff et
-al., "Burst photography for high dynamic range and low-light imaging", 2016; there in frequencies, here in sites).
+How far the camera moved between two frames is seen on developed pictures, which are clean enough: from coarse to fine,
+tile by tile, then as one motion of the whole, to a tenth of a site (Lucas and Kanade, 1981). What is merged are the
+mosaics: a site takes from a frame those of its own colour that lie beside the place it has there, the more the nearer
+(Wronski et al., "Handheld multi-frame super-resolution", 2019). How much a part counts depends on how well it agrees
+with the first frame, given the noise that the frame itself shows (Hasinoff et al., "Burst photography for high dynamic
+range and low-light imaging", 2016; there in frequencies, here in sites).
 """
 
 from collections.abc import Callable, Iterable
@@ -16,11 +18,13 @@ from numpy.typing import NDArray
 
 from darkroom.develop.grain import Noise
 from darkroom.errors import SettingsError
-from darkroom.frame import Frame
+from darkroom.frame import CELL, Frame
 
 Array = NDArray[np.float32]
 Shifts = NDArray[np.intp]
 """(rows, columns, 2): down and across, cells."""
+Motion = Array
+"""(rows, columns, 2): how far each tile of the finest picture has moved, down and across, fractions of cells told."""
 
 LEVELS = 4
 """Pictures that are looked at, each half as large as the one before; the first has a pixel a cell."""
@@ -34,8 +38,17 @@ BOX = 8
 """Cells a side, of Bayer, over which two frames are compared: noise averages out, what moved does not."""
 ALIKE, UNLIKE = 3.0, 2.0
 """Times what noise makes of the squared difference: up to the one a part counts in full; the other more, and half."""
-SMALL, EDGE = 4, 2.0
-"""Cells a side over which developed pictures are compared, and times their usual difference that is still none."""
+FITTED, FOLLOWED = 8, 6
+"""Rounds in which tiles that stray lose their say in the motion of the whole, and in which that is refined."""
+STRAYED, OWN = 0.5, 0.7
+"""Cells from the motion of the whole at which a tile has half a say; times the difference there that a tile which has
+moved by itself, by a cell and more, must be below."""
+OFF = 3.0
+"""Times the usual difference of two developed pictures at which a pixel has half a say in the motion."""
+UNIT = np.float32(1000)
+"""Pixels in which places are told where motions are fitted, so that no term outweighs the others."""
+KERNEL = 0.6
+"""Sites: standard deviation of the weight of what lies beside a place."""
 FINER = 16
 """Steps to a DN in what is merged, as far as 16 bits hold them."""
 
@@ -53,34 +66,54 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
     guide = _pyramid(see(first))
     planes = [_cells(first.mosaic, spot, side) for spot in spots]
     totals = [plane.astype(np.float32) for plane in planes]
-    counts = np.ones(planes[0].shape, np.float32)
+    counts = [np.ones_like(total) for total in totals]
     doubts = [_doubt(plane, float(first.black[spot]), noise, box) for spot, plane in zip(spots, planes, strict=True)]
+    count = 1.0
     for frame in others:
         refuse_other(frame, first)
-        seen = _pyramid(see(frame))
-        shifts = _aligned(guide, seen)
-        rows, columns, inside = _sources(shifts, counts.shape)
-        moved = [_cells(frame.mosaic, spot, side)[rows, columns] for spot in spots]
-        unlike = np.zeros_like(counts)
-        for own, other, doubt in zip(planes, moved, doubts, strict=True):
-            difference = _box(other.astype(np.float32) - own, box)
-            unlike += np.square(difference) / doubt
+        field = _spread(_motion(guide, _pyramid(see(frame))), planes[0].shape)
+        rows, columns, inside = _sources(field)
+        unlike = np.zeros(planes[0].shape, np.float32)
+        for spot, own, doubt in zip(spots, planes, doubts, strict=True):
+            moved = _cells(frame.mosaic, spot, side)[rows, columns]
+            unlike += np.square(_box(moved.astype(np.float32) - own, box)) / doubt
         unlike /= len(planes)
         weight = inside / (1 + np.square(np.maximum(unlike - ALIKE, 0) / UNLIKE))
-        if shifts.any():  # from a tripod no edge is missed
-            weight *= _sharp(guide[0], seen[0], rows, columns)
-        counts += weight
-        for total, other in zip(totals, moved, strict=True):
-            total += weight * other
+        count += float(weight.mean())
+        _add(frame, field, weight, totals, counts)
     finer = max(1, min(FINER, int(65535 // first.white)))
     mosaic = first.mosaic * np.uint16(finer)  # what lies beyond the last whole cell stays the first frame's
-    for spot, total, own in zip(spots, totals, planes, strict=True):
-        total /= counts
+    for spot, total, shares, own in zip(spots, totals, counts, planes, strict=True):
+        total /= shares
         total[own >= first.white] = first.white
         total *= np.float32(finer)
         _cells(mosaic, spot, side)[:] = np.rint(total, out=total)
-    one = replace(first, mosaic=mosaic, black=first.black * np.float32(finer), white=first.white * finer)
-    return one, float(counts.mean())
+    return replace(first, mosaic=mosaic, black=first.black * np.float32(finer), white=first.white * finer), count
+
+
+def _add(frame: Frame, field: Motion, weight: Array, totals: list[Array], counts: list[Array]) -> None:
+    """Add a frame to what each site has, (h, w) of each spot of the cell: the four sites around its place, if of its
+    colour.
+
+    field: (h, w, 2) cells; weight: (h, w).
+    """
+    cell, side = CELL[frame.cfa], len(frame.black)
+    height, width = (side * length for length in weight.shape)
+    moved = field * np.float32(side)
+    whole = np.floor(moved)
+    rest, whole = moved - whole, whole.astype(np.intp)
+    places = [np.arange(0, length, side) for length in (height, width)]
+    for down, across in np.ndindex(2, 2):
+        away = np.square(down - rest[:, :, 0]) + np.square(across - rest[:, :, 1])
+        near = np.exp(away * np.float32(-0.5 / KERNEL**2)) * weight
+        for spot, total, shares in zip(np.ndindex(side, side), totals, counts, strict=True):
+            rows = places[0][:, None] + (spot[0] + down) + whole[:, :, 0]
+            columns = places[1] + (spot[1] + across) + whole[:, :, 1]
+            like = cell[rows % side, columns % side] == cell[spot]
+            like &= (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+            share = near * like
+            total += share * frame.mosaic[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+            shares += share
 
 
 def _cells(mosaic: NDArray[np.uint16], spot: tuple[int, int], side: int) -> NDArray[np.uint16]:
@@ -105,16 +138,6 @@ def _doubt(plane: NDArray[np.uint16], black: float, noise: Noise, box: int) -> A
     """Variance of the difference of two frames' means over a box, by noise alone."""
     light = _box(plane.astype(np.float32), box) - np.float32(black)
     return np.square(noise.at(light)) * np.float32(2 / box**2)
-
-
-def _sharp(guide: Array, other: Array, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Array:
-    """How well developed pictures agree where a part was moved to: less at edges that whole cells do not meet."""
-    height, width = guide.shape
-    off = np.abs(other[np.minimum(rows, height - 1), np.minimum(columns, width - 1)][:height, :width] - guide)
-    off = _box(off, SMALL)
-    usual = float(np.median(off)) or 1.0
-    agreed = 1 / (1 + np.square(np.maximum(off / (EDGE * usual) - 1, 0) * 2))
-    return np.pad(agreed, [(0, have - got) for have, got in zip(rows.shape, guide.shape, strict=True)], "edge")
 
 
 def _box(plane: Array, side: int = BOX) -> Array:
@@ -169,23 +192,30 @@ def _whole(guide: Array, other: Array) -> tuple[int, int]:
     )
 
 
-def _refined(guide: Array, other: Array, shifts: Shifts) -> Shifts:
-    """Search around the shift of each tile; one of several that are as good as the first is not followed."""
-    down, across = shifts.shape[:2]
+def _tiles(guide: Array, shape: tuple[int, ...]) -> Array:
+    """(rows, columns, tall, wide): a picture as its tiles."""
+    down, across = shape[:2]
     tall, wide = (min(TILE, length) for length in guide.shape)
-    own = guide[: down * tall, : across * wide].reshape(down, tall, across, wide).transpose(0, 2, 1, 3)
+    return guide[: down * tall, : across * wide].reshape(down, tall, across, wide).transpose(0, 2, 1, 3)
+
+
+def _difference(guide: Array, other: Array, shifts: Shifts) -> Array:
+    """(rows, columns): what each tile differs by from the other picture at its shift, in the mean."""
+    own = _tiles(guide, shifts.shape)
+    down, across, tall, wide = own.shape
     rows = (np.arange(down) * tall)[:, None, None, None] + np.arange(tall)[:, None]
     columns = (np.arange(across) * wide)[None, :, None, None] + np.arange(wide)
+    there = np.clip(rows + shifts[:, :, 0, None, None], 0, other.shape[0] - 1)
+    across_there = np.clip(columns + shifts[:, :, 1, None, None], 0, other.shape[1] - 1)
+    return np.abs(own - other[there, across_there]).mean((2, 3))
 
-    def difference(shift: Shifts) -> Array:
-        there = np.clip(rows + shift[:, :, 0, None, None], 0, other.shape[0] - 1)
-        across_there = np.clip(columns + shift[:, :, 1, None, None], 0, other.shape[1] - 1)
-        return np.abs(own - other[there, across_there]).mean((2, 3))
 
-    best, least = shifts.copy(), difference(shifts) * np.float32(BETTER)
+def _refined(guide: Array, other: Array, shifts: Shifts) -> Shifts:
+    """Search around the shift of each tile; one of several that are as good as the first is not followed."""
+    best, least = shifts.copy(), _difference(guide, other, shifts) * np.float32(BETTER)
     for offset in np.ndindex(2 * NEAR + 1, 2 * NEAR + 1):
         tried = shifts + np.array(offset) - NEAR
-        found = difference(tried)
+        found = _difference(guide, other, tried)
         better = found < least
         best[better], least[better] = tried[better], found[better]
     return best
@@ -199,16 +229,84 @@ def _smoothed(shifts: Shifts) -> Shifts:
     return np.median(nine, axis=0).astype(np.intp)
 
 
-def _sources(shifts: Shifts, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Row and column that each cell is taken from, shifts interpolated between tiles, and whether the frame has it."""
-    field = shifts.astype(np.float32)
+def _motion(guide: list[Array], other: list[Array]) -> Motion:
+    """How far each tile has moved: with the whole, which a hand moves and turns, unless plainly seen elsewhere."""
+    shifts = _aligned(guide, other)
+    places = [((np.arange(count) + 0.5) * TILE - 0.5) / UNIT for count in shifts.shape[:2]]
+    across_, down_ = np.meshgrid(places[1], places[0])
+    places_ = np.stack([np.ones(down_.size), down_.ravel(), across_.ravel()], 1)
+    moved = _followed(guide[0], other[0], _fitted(shifts, places_, _texture(guide[0], shifts.shape)))
+    motion: Motion = (places_ @ moved).reshape(shifts.shape).astype(np.float32)
+    strays = np.abs(shifts - motion).max(-1) > 1
+    seen = _difference(guide[0], other[0], shifts)
+    strays &= seen < OWN * _difference(guide[0], other[0], np.rint(motion).astype(np.intp))
+    motion[strays] = shifts[strays]
+    return motion
+
+
+def _texture(guide: Array, shape: tuple[int, ...]) -> Array:
+    """Standard deviation of each tile: how much it has to say of where it is."""
+    return _tiles(guide, shape).std((2, 3))
+
+
+def _fitted(shifts: Shifts, places: Array, say: Array) -> Array:
+    """Fit one affine motion to the tiles' shifts, those that stray by and by left out: (3, 2) for (1, down, across)."""
+    found, say = shifts.reshape(-1, 2), say.ravel() + 1e-9
+    weight = say
+    for _ in range(FITTED):
+        root = np.sqrt(weight)[:, None]
+        moved = np.linalg.lstsq(places * root, found * root, rcond=None)[0]
+        strayed = np.square(found - places @ moved).sum(1)
+        weight = say / (1 + strayed / STRAYED**2)
+    return moved
+
+
+def _followed(guide: Array, other: Array, moved: Array) -> Array:
+    """Refine a motion, (3, 2), until the other picture, moved by it, differs least (Lucas and Kanade)."""
+    down, across = (np.arange(length, dtype=np.float32) for length in guide.shape)
+    slopes = np.gradient(guide)
+    ramps = [np.broadcast_to(each, guide.shape) for each in (np.float32(1), down[:, None] / UNIT, across / UNIT)]
+    steep = np.stack([slope * ramp for slope in slopes for ramp in ramps]).reshape(6, -1)
+    for _ in range(FOLLOWED):
+        rows, columns = (sum(moved[term, axis] * ramps[term] for term in range(3)) for axis in (0, 1))
+        rows, columns = rows + down[:, None], columns + across
+        seen = _between(other, rows, columns)
+        off = (seen - guide).ravel()
+        usual = float(np.median(np.abs(off))) or 1.0
+        inside = (rows >= 0) & (rows <= guide.shape[0] - 1) & (columns >= 0) & (columns <= guide.shape[1] - 1)
+        weight = inside.ravel() / (1 + np.square(off / np.float32(OFF * usual)))
+        normal = (steep * weight) @ steep.T
+        step = np.linalg.lstsq(normal.astype(np.float64), (steep * weight) @ off, rcond=None)[0]
+        moved = moved - step.reshape(2, 3).T
+    return moved
+
+
+def _between(picture: Array, rows: Array, columns: Array) -> Array:
+    """Look a picture up between its pixels, linearly; beyond its edge there is the edge."""
+    height, width = picture.shape
+    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    top, left = np.minimum(rows.astype(np.intp), height - 2), np.minimum(columns.astype(np.intp), width - 2)
+    below, right = (rows - top).astype(np.float32), (columns - left).astype(np.float32)
+    upper = picture[top, left] * (1 - right) + picture[top, left + 1] * right
+    lower = picture[top + 1, left] * (1 - right) + picture[top + 1, left + 1] * right
+    return upper * (1 - below) + lower * below
+
+
+def _spread(motion: Motion, shape: tuple[int, ...]) -> Motion:
+    """Interpolate between tiles: (h, w, 2) cells for (h, w) cells."""
     for axis in (0, 1):
-        places = np.clip((np.arange(shape[axis]) + 0.5) / TILE - 0.5, 0, field.shape[axis] - 1)
+        places = np.clip((np.arange(shape[axis]) + 0.5) / TILE - 0.5, 0, motion.shape[axis] - 1)
         low = places.astype(np.intp)
         share = (places - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-        high = np.minimum(low + 1, field.shape[axis] - 1)
-        field = field.take(low, axis) * (1 - share) + field.take(high, axis) * share
+        high = np.minimum(low + 1, motion.shape[axis] - 1)
+        motion = motion.take(low, axis) * (1 - share) + motion.take(high, axis) * share
+    return motion
+
+
+def _sources(field: Motion) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+    """Row and column of the cell nearest to where each is, and whether the frame has it."""
+    height, width = field.shape[:2]
     whole = np.rint(field).astype(np.intp)
-    rows, columns = whole[:, :, 0] + np.arange(shape[0])[:, None], whole[:, :, 1] + np.arange(shape[1])
-    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-    return np.clip(rows, 0, shape[0] - 1), np.clip(columns, 0, shape[1] - 1), inside
+    rows, columns = whole[:, :, 0] + np.arange(height)[:, None], whole[:, :, 1] + np.arange(width)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1), inside

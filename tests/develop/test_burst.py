@@ -9,7 +9,7 @@ from PIL import Image
 
 from darkroom.develop import burst, grain
 from darkroom.errors import SettingsError
-from darkroom.frame import Exposure
+from darkroom.frame import CELL, Exposure
 
 SHAPE = (384, 512)
 FRAMES = 6
@@ -126,3 +126,76 @@ def test_a_mean_around_takes_no_less_and_no_more_than_there_is():
         for column in range(8):
             around = plane[max(0, row - 2) : row + 2, max(0, column - 2) : column + 2]
             assert found[row, column] == pytest.approx(around.mean(), rel=1e-6)
+
+
+def smooth(height: int, width: int, *, shift=(0.0, 0.0), turn: float = 0.0) -> np.ndarray:
+    """Waves of several lengths, seen by a camera that has moved and turned, in radians about the corner."""
+    rows, columns = np.indices((height, width)).astype(np.float64)
+    rows, columns = rows - shift[0] + turn * columns, columns - shift[1] - turn * rows
+    return (
+        np.sin(rows / 7) + np.sin(columns / 5 + 1) + np.sin((rows + columns) / 11) + np.sin((rows - 2 * columns) / 31)
+    ).astype(np.float32)
+
+
+@pytest.mark.parametrize(("shift", "turn"), [((0, 0), 0), ((3.4, -2.3), 0), ((-7.7, 5.1), 0.004), ((0.5, 0.5), -0.003)])
+def test_the_motion_of_the_whole_is_found_to_a_fiftieth_of_a_cell(shift, turn):
+    guide, other = smooth(192, 288), smooth(192, 288, shift=shift, turn=turn)
+    motion = burst._motion(burst._pyramid(guide), burst._pyramid(other))
+    centres = np.stack(np.meshgrid(*(np.arange(n) * 32 + 15.5 for n in (6, 9)), indexing="ij"), -1)
+    there = (centres + np.array(shift)) @ np.array([[1, turn], [-turn, 1]]) / (1 + turn**2)
+    assert np.abs(motion - (there - centres)).max() < 0.02
+
+
+def test_a_part_that_has_moved_by_itself_keeps_its_own_motion():
+    grain = np.random.default_rng(0).random((224, 320), np.float32)
+    scene = burst._box(burst._box(grain, 4), 4)
+    other = scene[15:207, 14:302].copy()
+    other[64:160, 96:224] = scene[16 - 4 + 64 : 16 - 4 + 160, 16 + 96 : 16 + 224]
+    motion = burst._motion(burst._pyramid(scene[16:208, 16:304]), burst._pyramid(other))
+    assert np.abs(motion[:1] - (1, 2)).max() < 0.05
+    assert motion[3, 4].tolist() == [4, 0]
+
+
+@pytest.mark.parametrize("kind", ["bayer", "xtrans"])
+def test_a_site_takes_from_others_of_its_own_colour_alone(kind):
+    cell, side = CELL[kind], len(CELL[kind])
+    colour = np.tile(cell, (48 // side, 48 // side)).astype(np.uint16)
+    frame = frame_of(1000 * (1 + colour), kind)
+    totals, counts = added(frame, (0.3, -0.4), weight=0.5)
+    for spot, total, shares in zip(np.ndindex(side, side), totals, counts, strict=True):
+        assert np.allclose(total, shares * 1000 * (1 + cell[spot]))
+    assert 0.05 < np.mean(counts) < 0.5
+
+
+def added(frame, motion: tuple[float, float], weight: float = 1.0) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What a frame that has moved by so many cells adds to nothing."""
+    side = len(frame.black)
+    size = (frame.mosaic.shape[0] // side, frame.mosaic.shape[1] // side)
+    totals, counts = ([np.zeros(size, np.float32) for _ in range(side**2)] for _ in range(2))
+    field = np.full((*size, 2), motion, np.float32)
+    burst._add(frame, field, np.full(size, weight, np.float32), totals, counts)
+    return totals, counts
+
+
+def test_what_lies_nearer_counts_more_and_what_lies_beside_the_frame_not_at_all():
+    frame = frame_of(np.full((16, 16), 1000, np.uint16), "bayer")
+
+    def weight(*away: float) -> float:
+        return float(np.exp(-np.square(away).sum() / (2 * burst.KERNEL**2)))
+
+    _, counts = added(frame, (0, 0))
+    assert np.allclose(counts[0], 1), "red: its own place"
+    assert np.allclose(counts[1][:-1, :-1], 1 + weight(1, 1)), "green has another across the corner"
+    for sites in (0.5, 1.0):
+        _, counts = added(frame, (sites / 2, 0))
+        assert np.allclose(counts[0][:-1], weight(sites), atol=1e-6)
+    totals, counts = added(frame, (20, 0))
+    assert not np.any(totals) and not np.any(counts)
+
+
+def test_between_its_pixels_a_picture_is_linear_and_beyond_its_edge_flat():
+    rows, columns = np.indices((6, 9)).astype(np.float32)
+    picture = 3 * rows - 2 * columns
+    down, across = np.array([0, 0.25, 2.5, 5]), np.array([0, 7.75, 3.5, 8])
+    assert burst._between(picture, down, across) == pytest.approx(3 * down - 2 * across)
+    assert burst._between(picture, np.array([-4.0, 9.0]), np.array([-1.0, 20.0])).tolist() == [0.0, 15.0 - 16.0]
