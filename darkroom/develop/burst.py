@@ -57,8 +57,7 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
     """Merge frames of one camera and exposure into the first; also tell how many count, in the mean over the picture.
 
     `see` develops a frame: (h, w) brightness, a pixel a cell. Memory does not grow with the number of frames. Raises
-    SettingsError for a frame that is not like the first. Cells of X-Trans are three times as wide as Bayer's: what they
-    do not meet counts less, so that a hand-held burst of it gains nothing, one from a tripod as much as Bayer's.
+    SettingsError for a frame that is not like the first.
     """
     side = len(first.black)
     spots = list(np.ndindex(side, side))
@@ -67,18 +66,15 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
     planes = [_cells(first.mosaic, spot, side) for spot in spots]
     totals = [plane.astype(np.float32) for plane in planes]
     counts = [np.ones_like(total) for total in totals]
-    doubts = [_doubt(plane, float(first.black[spot]), noise, box) for spot, plane in zip(spots, planes, strict=True)]
+    means = _means(first)
+    doubts = [
+        _doubt(mean, noise, box, sites) for mean, sites in zip(means, np.bincount(CELL[first.cfa].flat), strict=True)
+    ]
     count = 1.0
     for frame in others:
         refuse_other(frame, first)
         field = _spread(_motion(guide, _pyramid(see(frame))), planes[0].shape)
-        rows, columns, inside = _sources(field)
-        unlike = np.zeros(planes[0].shape, np.float32)
-        for spot, own, doubt in zip(spots, planes, doubts, strict=True):
-            moved = _cells(frame.mosaic, spot, side)[rows, columns]
-            unlike += np.square(_box(moved.astype(np.float32) - own, box)) / doubt
-        unlike /= len(planes)
-        weight = inside / (1 + np.square(np.maximum(unlike - ALIKE, 0) / UNLIKE))
+        weight = _agreement(means, _means(frame), doubts, field, box)
         count += float(weight.mean())
         _add(frame, field, weight, totals, counts)
     finer = max(1, min(FINER, int(65535 // first.white)))
@@ -89,6 +85,29 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
         total *= np.float32(finer)
         _cells(mosaic, spot, side)[:] = np.rint(total, out=total)
     return replace(first, mosaic=mosaic, black=first.black * np.float32(finer), white=first.white * finer), count
+
+
+def _means(frame: Frame) -> list[Array]:
+    """Light of each colour, the mean over each cell: red, green and blue, (h, w) DN each."""
+    cell, side = CELL[frame.cfa], len(frame.black)
+    means = []
+    for colour in range(3):
+        spots = np.argwhere(cell == colour).tolist()
+        planes = [_cells(frame.mosaic, (down, across), side) - frame.black[down, across] for down, across in spots]
+        means.append(np.asarray(sum(planes), np.float32) / np.float32(len(planes)))
+    return means
+
+
+def _agreement(means: list[Array], others: list[Array], doubts: list[Array], field: Motion, box: int) -> Array:
+    """How much of another frame counts where the first has its cells: (h, w), 0 to 1."""
+    height, width = field.shape[:2]
+    rows, columns = field[:, :, 0] + np.arange(height)[:, None], field[:, :, 1] + np.arange(width)
+    unlike = np.zeros((height, width), np.float32)
+    for own, other, doubt in zip(means, others, doubts, strict=True):
+        unlike += np.square(_box(_between(other, rows, columns) - own, box)) / doubt
+    unlike /= len(means)
+    inside = (rows > -0.5) & (rows < height - 0.5) & (columns > -0.5) & (columns < width - 0.5)
+    return inside / (1 + np.square(np.maximum(unlike - ALIKE, 0) / UNLIKE))
 
 
 def _add(frame: Frame, field: Motion, weight: Array, totals: list[Array], counts: list[Array]) -> None:
@@ -134,10 +153,9 @@ def refuse_other(frame: Frame, first: Frame) -> None:
             raise SettingsError(f"has {what} {own}, the first frame {other}; give frames of one burst")
 
 
-def _doubt(plane: NDArray[np.uint16], black: float, noise: Noise, box: int) -> Array:
-    """Variance of the difference of two frames' means over a box, by noise alone."""
-    light = _box(plane.astype(np.float32), box) - np.float32(black)
-    return np.square(noise.at(light)) * np.float32(2 / box**2)
+def _doubt(mean: Array, noise: Noise, box: int, sites: int) -> Array:
+    """Variance of the difference of two frames' means over a box of cells, each of so many sites, by noise alone."""
+    return np.square(noise.at(_box(mean, box))) * np.float32(2 / (box**2 * sites))
 
 
 def _box(plane: Array, side: int = BOX) -> Array:
@@ -301,12 +319,3 @@ def _spread(motion: Motion, shape: tuple[int, ...]) -> Motion:
         high = np.minimum(low + 1, motion.shape[axis] - 1)
         motion = motion.take(low, axis) * (1 - share) + motion.take(high, axis) * share
     return motion
-
-
-def _sources(field: Motion) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Row and column of the cell nearest to where each is, and whether the frame has it."""
-    height, width = field.shape[:2]
-    whole = np.rint(field).astype(np.intp)
-    rows, columns = whole[:, :, 0] + np.arange(height)[:, None], whole[:, :, 1] + np.arange(width)
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    return np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1), inside

@@ -47,7 +47,7 @@ class Burst:
 
 def scores(photos: Path, network: Model, ratios: Sequence[float], frames: int, *, by_hand: bool) -> Iterator[Burst]:
     """Develop bursts of so many frames. Raises SettingsError where the photos are too few or too small."""
-    darks = simulated.plan(photos, ratios=ratios, cameras=(marks.CAMERA,))
+    darks = simulated.plan(photos, ratios=ratios, cameras=(marks.CAMERA,), cfa=network.contract.cfa or "bayer")
     names = sorted({dark.photo for dark in darks})
     chosen = [names[index * len(names) // SCENES] for index in range(min(SCENES, len(names)))]
     for ratio in ratios:

@@ -93,9 +93,10 @@ def test_another_exposure_or_camera_is_refused():
             merge([first, other])
 
 
-def test_xtrans_is_merged_by_its_own_cells():
-    """A hand that moves by whole cells of six sites, and an object that is there once."""
-    shots = [shot(index, (6 * index % 24, 12 * index % 36), box=100 + 40 * index) for index in range(FRAMES)]
+@pytest.mark.parametrize("step", [(6, 12), (4, 10), (5, 7)])
+def test_xtrans_is_merged_wherever_its_cells_fall(step):
+    """A hand that moves by whole cells of six sites or by any, and an object that is there once."""
+    shots = [shot(index, (step[0] * index % 24, step[1] * index % 36), box=100 + 40 * index) for index in range(FRAMES)]
     frames = [frame_of(frame.mosaic, "xtrans") for frame, _ in shots]
 
     def seen(frame) -> np.ndarray:
