@@ -39,7 +39,9 @@ BOX = 8
 ALIKE, UNLIKE = 3.0, 2.0
 """Times what noise makes of the squared difference: up to the one a part counts in full; the other more, and half."""
 FITTED, FOLLOWED = 8, 6
-"""Rounds in which tiles that stray lose their say in the motion of the whole, and in which that is refined."""
+"""Rounds in which tiles that stray lose their say in the motion of the whole, and in which that is refined at most."""
+STILL = 0.02
+"""Cells, here and at a distance of UNIT, by which the motion of the whole is refined once more at least."""
 STRAYED, OWN = 0.5, 0.7
 """Cells from the motion of the whole at which a tile has half a say; times the difference there that a tile which has
 moved by itself, by a cell and more, must be below."""
@@ -118,20 +120,21 @@ def _add(frame: Frame, field: Motion, weight: Array, totals: list[Array], counts
     """
     cell, side = CELL[frame.cfa], len(frame.black)
     height, width = (side * length for length in weight.shape)
-    moved = field * np.float32(side)
-    whole = np.floor(moved)
-    rest, whole = moved - whole, whole.astype(np.intp)
-    places = [np.arange(0, length, side) for length in (height, width)]
+    whole = np.floor(field * np.float32(side))
+    rest = field * np.float32(side) - whole
+    rows = whole[:, :, 0].astype(np.intp) + np.arange(0, height, side)[:, None]
+    columns = whole[:, :, 1].astype(np.intp) + np.arange(0, width, side)
+    sites, stride = frame.mosaic.ravel(), frame.mosaic.shape[1]
+    starts, phases = rows * stride + columns, rows % side * side + columns % side
     for down, across in np.ndindex(2, 2):
+        inside = (rows >= 0) & (rows + down <= height - side) & (columns >= 0) & (columns + across <= width - side)
         away = np.square(down - rest[:, :, 0]) + np.square(across - rest[:, :, 1])
-        near = np.exp(away * np.float32(-0.5 / KERNEL**2)) * weight
+        near = np.exp(away * np.float32(-0.5 / KERNEL**2)) * weight * inside
         for spot, total, shares in zip(np.ndindex(side, side), totals, counts, strict=True):
-            rows = places[0][:, None] + (spot[0] + down) + whole[:, :, 0]
-            columns = places[1] + (spot[1] + across) + whole[:, :, 1]
-            like = cell[rows % side, columns % side] == cell[spot]
-            like &= (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-            share = near * like
-            total += share * frame.mosaic[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+            below, right = spot[0] + down, spot[1] + across
+            like = np.roll(cell, (-below, -right), (0, 1)) == cell[spot]  # by the phase that the place has in its frame
+            share = near * like.ravel()[phases]
+            total += share * sites.take(starts + (below * stride + right), mode="clip")
             shares += share
 
 
@@ -296,6 +299,8 @@ def _followed(guide: Array, other: Array, moved: Array) -> Array:
         normal = (steep * weight) @ steep.T
         step = np.linalg.lstsq(normal.astype(np.float64), (steep * weight) @ off, rcond=None)[0]
         moved = moved - step.reshape(2, 3).T
+        if np.abs(step).max() < STILL:
+            break
     return moved
 
 
