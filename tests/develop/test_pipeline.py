@@ -19,6 +19,7 @@ import darkroom
 from darkroom.decode import raw
 from darkroom.develop import amplifier, cfa, curves, model, pipeline, tiles
 from darkroom.develop.contract import KEY, PLANES, Contract
+from darkroom.develop.developed import Course
 from darkroom.develop.finish import Look
 from darkroom.develop.size import Size
 from darkroom.errors import ModelError, SettingsError
@@ -740,3 +741,54 @@ def test_each_risk_is_noted_past_its_limit(even, changes, plan, said):
     notes = pipeline._notes(replace(even, notes=("of the file",)), contract, settings, replace(decided, **plan))
     assert notes[:2] == ("of the balance", "of the file")
     assert [note[: len(said)] for note in notes[2:]] == ([said] if said else [])
+
+
+# --- camera RGB ---
+
+
+def test_camera_rgb_is_had_from_networks_that_give_it_only(even):
+    camera = replace(PLAIN, colour_space="camera", bits=16)
+    pipeline._check(even, contract_for("bayer"), camera)
+    pipeline._check(even, contract_for("bayer", output="srgb"), PLAIN)
+    pipeline._check(even, arranged("xtrans", "srgb"), PLAIN)
+    with pytest.raises(
+        SettingsError, match="^test: gives finished colours, a DNG holds the camera's; leave --model out$"
+    ):
+        pipeline._check(even, contract_for("bayer", output="srgb"), camera)
+
+
+@pytest.mark.parametrize(("aspect", "shape"), [(1.0, (20, 30, 3)), (2.0, (20, 60, 3))])
+def test_a_negative_tells_the_chosen_balance_and_shows_the_window_as_it_lies(even, aspect, shape):
+    frame = replace(even, visible=Window(4, 6, 20, 30), orientation=6, pixel_aspect=aspect, camera_to_srgb=MATRIX)
+    rgb = np.zeros((3, *SMALL), np.uint16)
+    rgb[:, 4:24, 6:36] = FULL // 2
+    chosen = np.float32([2, 1, 4])
+    told = pipeline._negative(rgb, frame, chosen, 0.25)
+    assert told.neutral == pytest.approx([0.5, 1, 0.25]) and told.daylight is chosen
+    assert (told.camera, told.orientation, told.denoised, told.pixel_aspect) == ("test", 6, 0.25, aspect)
+    assert told.camera_to_srgb is MATRIX
+    assert told.preview.shape == shape and told.preview.dtype == np.uint8
+    assert np.abs(told.preview.astype(int) - 127).max() <= 1
+    daylight = np.float32([3, 1, 1])
+    assert pipeline._negative(rgb, replace(frame, daylight=daylight), chosen, 1.0).daylight is daylight
+
+
+def test_camera_rgb_is_light_as_the_sensor_had_it(networks, write_dng):
+    """Grey light that the sensor sees as (1/2, 1, 2/3), amplified until green is 0.3."""
+    light = np.broadcast_to(np.float32([0.15, 0.3, 0.2]), (96, 128, 3))
+    frame = raw.read(write_dng("dark.dng", dark(light, 20), white_balance=(2, 1, 1.5)))
+    settings = replace(PLAIN, colour_space="camera", bits=16, denoise=0.0, white_balance=(1.0, 1.0, 1.0))
+    developed = pipeline.expose(frame, networks["bayer"], settings)
+    assert developed.picture.dtype == np.uint16 and developed.space == "srgb"
+    inner = developed.picture[8:-8, 8:-8].mean(axis=(0, 1)) / 65535
+    assert inner == pytest.approx([0.15, 0.3, 0.2], rel=0.02)
+    assert developed.negative.neutral == pytest.approx([1, 1, 1])
+
+
+def test_the_time_of_the_network_and_of_the_finish_is_told(networks, even, monkeypatch):
+    ticks = iter((10.0, 13.0, 18.0))
+    monkeypatch.setattr(pipeline, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr(pipeline, "Course", lambda: Course(started=next(ticks)))
+    heard = []
+    developed = pipeline.expose(even, networks["bayer"], replace(PLAIN, denoise=0.0), lambda *told: heard.append(told))
+    assert (developed.seconds.network, developed.seconds.finish) == (3, 5) and heard == [(1, 1)]
