@@ -9,16 +9,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import noise
 from numpy.typing import NDArray
 from PIL import Image
 
+import darkroom
 from darkroom.batch import batch, jobs
 from darkroom.batch.handover import Handover
 from darkroom.decode import raw
 from darkroom.develop import amplifier, engines, model, pipeline
 from darkroom.errors import ModelError
-from darkroom.write import part
+from darkroom.write import exif, image, part
 from darkroom.write.image import Encoding
 
 SETTINGS = pipeline.Settings(amp=amplifier.parse("2"))
@@ -461,3 +463,54 @@ def test_half_written_files_are_swept_from_the_folders_of_all_pictures(monkeypat
     targets = tuple(jobs.Target(Path(name), 1.0, overwrite=False) for name in ("x/a.png", "x/b.png", "y/a.png"))
     batch.sweep(jobs.Batch((jobs.Job(Path("a"), targets),), (jobs.Settled(Path("b"), Path("z/b.png"), None),)))
     assert sorted(swept) == [Path("x"), Path("y"), Path("z")]
+
+
+def test_a_picture_is_written_while_the_next_is_begun(photos, monkeypatch):
+    following = threading.Event()
+    real, begun = pipeline.begin, []
+
+    def begin(*all: object, **how: object):
+        begun.append(True)
+        if len(begun) == 2:
+            following.set()
+        return real(*all, **how)
+
+    monkeypatch.setattr(pipeline, "begin", begin)
+    watch(monkeypatch, image, "write", lambda picture: following.wait(30) or pytest.fail("b.dng was not begun"))
+    assert [result.outcome for result in run(photos[:2])] == ["written"] * 2
+
+
+def test_without_the_memory_a_picture_is_written_before_the_next_is_begun(photos, monkeypatch):
+    events = []
+    watch(monkeypatch, pipeline, "begin", lambda frame: events.append("begun"))
+    watch(monkeypatch, image, "write", after=lambda picture: events.append("written"))
+    run(photos, replace(SETTINGS, memory=pipeline.RESIDENT + batch.TILE))
+    assert events == ["begun", "written"] * 3
+
+
+@pytest.mark.parametrize(("suffix", "whole"), [(".png", False), (".jpg", True)])
+def test_a_picture_is_gathered_whole_where_its_format_waits_for_all_of_it(photos, monkeypatch, suffix, whole):
+    asked = []
+    real = pipeline.begin
+    monkeypatch.setattr(pipeline, "begin", lambda *all, whole: asked.append(whole) or real(*all, whole=whole))
+    monkeypatch.setattr(image, "waits", lambda path, encoding: path.suffix == ".jpg")
+    (result,) = run(photos[:1], suffix=suffix)
+    assert asked == [whole] and result.outcome == "written"
+
+
+def test_camera_rgb_becomes_a_dng(photos):
+    (result,) = run(photos[:1], replace(SETTINGS, colour_space="camera", bits=16), suffix=".dng", place="out")
+    assert result.outcome == "written" and result.output == Path("out/a.dng")
+    with tifffile.TiffFile(result.output) as file:
+        assert "DNGVersion" in file.pages[0].tags and "AsShotNeutral" in file.pages[0].tags
+
+
+@pytest.mark.parametrize(("space", "srgb"), [("srgb", True), ("rec2020", False), ("display-p3", False)])
+def test_a_picture_says_of_itself_how_it_was_made(photos, monkeypatch, space, srgb):
+    told = []
+    real = exif.directories
+    monkeypatch.setattr(exif, "directories", lambda *all, **facts: told.append((all, facts)) or real(*all, **facts))
+    (result,) = run(photos[:1], replace(SETTINGS, colour_space=space))
+    (((path, frame, ratio), facts),) = told
+    assert (path, frame.camera != "", ratio) == (Path("a.dng"), True, 2) and result.outcome == "written"
+    assert facts == {"width": 80, "height": 64, "software": f"darkroom {darkroom.__version__}", "srgb": srgb}
