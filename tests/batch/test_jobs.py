@@ -351,8 +351,8 @@ def test_a_folder_is_listed_after_32_questions(monkeypatch, questions):
     monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or ["A.png"])
     disk = jobs._Disk()
     assert all(disk._may_be("out", "b.png") for _ in range(min(questions, 32)))
-    told = [disk._may_be("out", name) for name in ("a.png", "b.png") * (questions - 32)]
-    assert told == [True, False] * (questions - 32) and listed == ["out"] * (questions > 32)
+    told = [disk._may_be("out", name) for name in ("b.png", "a.png") * (questions - 32)]
+    assert told == [False, True] * (questions - 32) and listed == ["out"] * (questions > 32)
 
 
 @pytest.mark.parametrize(
@@ -420,3 +420,8 @@ def test_planning_looks_for_no_circles_and_leaves_the_collector_as_it_was(monkey
         assert seen == [False, False] and gc.isenabled() is collecting
     finally:
         (gc.enable if before else gc.disable)()
+
+
+@pytest.mark.parametrize("kind", [jobs.Source, jobs.Target, jobs.Job, jobs.Settled])
+def test_what_an_archive_has_a_million_of_has_no_dictionary(kind):
+    assert "__dict__" not in dir(kind)
