@@ -17,7 +17,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import darkroom
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, curves, model, pipeline, tiles
+from darkroom.develop import amplifier, cfa, curves, grain, model, pipeline, tiles
 from darkroom.develop.contract import KEY, PLANES, Contract
 from darkroom.develop.developed import Course
 from darkroom.develop.finish import Look
@@ -792,3 +792,17 @@ def test_the_time_of_the_network_and_of_the_finish_is_told(networks, even, monke
     heard = []
     developed = pipeline.expose(even, networks["bayer"], replace(PLAIN, denoise=0.0), lambda *told: heard.append(told))
     assert (developed.seconds.network, developed.seconds.finish) == (3, 5) and heard == [(1, 1)]
+
+
+@pytest.mark.parametrize(("exposure", "amplified"), [(0.0, 20), (1.0, 40), (-1.0, 10)])
+def test_sharpening_is_told_the_noise_as_the_picture_shows_it(networks, frame, monkeypatch, exposure, amplified):
+    heard = []
+    monkeypatch.setattr(
+        pipeline.sharpen,
+        "sharpened",
+        lambda picture, strength, noise, bits: heard.append((strength, noise, bits)) or picture,
+    )
+    pipeline.expose(frame, networks["bayer"], replace(PLAIN, sharpen=0.5, denoise=0.0, look=Look(exposure=exposure)))
+    ((strength, noise, bits),) = heard
+    wanted = pipeline._noise(grain.measure(pipeline.mended(frame)), frame, amplified, np.float32([0, 0.1, 1]))
+    assert (strength, bits) == (0.5, 8) and noise(np.float32([0, 0.1, 1])) == pytest.approx(wanted)
