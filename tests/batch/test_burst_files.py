@@ -1,11 +1,19 @@
 """`develop --burst`: several files, one picture."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
 from conftest import dark
+from made import contract_for, frame_of
 
 from darkroom.batch import bursts
-from darkroom.frame import Exposure
+from darkroom.decode import raw
+from darkroom.develop import burst, model, pipeline
+from darkroom.develop.amplifier import Amp
+from darkroom.frame import Exposure, Sources
 from darkroom.write import dng
 
 
@@ -77,3 +85,104 @@ def test_auto_makes_one_picture_of_each_burst_in_a_folder(write_dng, here, run):
     assert said.count("merged with 1 more") == 1
     code, _, said = run("develop", "--burst", "auto")
     assert code == 2 and "no photos to look for bursts in" in said
+
+
+def test_three_seconds_may_lie_between_the_frames_of_a_burst_and_no_more(write_dng):
+    exposure = Exposure(10, 3200, 2.8)
+    near, next_, far = shots(write_dng, 1, 14, 28, exposure=exposure)
+    assert bursts.grouped([near, next_, far]) == {near: (next_,), far: ()}
+
+
+def test_frames_of_two_folders_are_two_bursts(write_dng, tmp_path):
+    own = shots(write_dng, 1, 1, 2)
+    (tmp_path / "other").mkdir()
+    moved = own[1].rename(tmp_path / "other" / own[1].name)
+    assert bursts.grouped([own[0], moved, own[2]]) == {own[0]: (own[2],), moved: ()}
+
+
+@pytest.mark.parametrize(("side", "shape"), [(2, (5, 7)), (2, (4, 6)), (6, (13, 23)), (3, (3, 3))])
+def test_brightness_is_the_mean_over_each_whole_cell(side, shape):
+    picture = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+    rows, columns = (length // side for length in shape)
+    wanted = [
+        [
+            picture[side * row : side * (row + 1), side * column : side * (column + 1)].mean()
+            for column in range(columns)
+        ]
+        for row in range(rows)
+    ]
+    found = bursts._reduced(picture, side)
+    assert found.shape == (rows, columns) and found == pytest.approx(np.array(wanted), rel=1e-5)
+
+
+@pytest.fixture
+def merging(monkeypatch):
+    """What a burst is merged of, without merging it; frames are known by the source of their black."""
+    seen = SimpleNamespace(mended=[], read=[], merged=[], exposed=[])
+
+    def read(path):
+        seen.read.append(path.name)
+        return replace(frame_of(dark((24, 24)), "bayer"), sources=Sources(path.stem))
+
+    def mended(frame):
+        seen.mended.append(frame.sources.black)
+        return frame
+
+    def merged(first, others, noise, see):
+        seen.merged = [first.sources.black, *(each.sources.black for each in others)]
+        see(replace(first, orientation=6))
+        return replace(first, notes=("before",)), 2.34
+
+    def exposed(frame, network, settings):
+        seen.exposed.append((frame.orientation, network.name, settings))
+        return SimpleNamespace(picture=np.zeros((24, 24, 3), np.uint8))
+
+    monkeypatch.setattr(raw, "read", read)
+    monkeypatch.setattr(pipeline, "mended", mended)
+    monkeypatch.setattr(pipeline, "expose", exposed)
+    monkeypatch.setattr(burst, "merged", merged)
+    return seen
+
+
+def network_named(name):
+    return SimpleNamespace(name=name, contract=contract_for("bayer"))
+
+
+@pytest.mark.parametrize("hot_sites", ["auto", "off"])
+def test_every_frame_is_prepared_and_mended_as_wished_before_it_is_merged(merging, hot_sites):
+    prepared = []
+    settings = pipeline.Settings(amp=Amp("number", 30), hot_sites=hot_sites, memory=123)
+    join = bursts.joining(
+        [Path("b.dng"), Path("c.dng")],
+        network_named,
+        settings,
+        lambda frame, path: prepared.append(path.name) or frame,
+    )
+    frame = join(raw.read(Path("a.dng")), Path("a.dng"))
+    assert prepared == merging.read == ["a.dng", "b.dng", "c.dng"] and merging.merged == ["a", "b", "c"]
+    assert merging.mended == (["a", "b", "c"] if hot_sites == "auto" else [])
+    assert frame.notes == ("before", "merged with 2 more: 2.3 frames' worth of light, in the mean over the picture")
+    plain = pipeline.Settings(amp=Amp("number", 30), hot_sites="off", memory=123)
+    assert merging.exposed == [(1, "fast-bayer", plain)]
+
+
+def test_a_frame_that_is_alone_is_only_prepared(merging):
+    join = bursts.joining_each(
+        {Path("a.dng"): (Path("b.dng"),), Path("x.dng"): ()},
+        network_named,
+        pipeline.Settings(),
+        lambda frame, path: replace(frame, notes=(path.name,)),
+    )
+    for alone in ("x.dng", "b.dng"):
+        assert join(raw.read(Path(alone)), Path(alone)).notes == (alone,)
+    assert merging.merged == []
+    join(raw.read(Path("a.dng")), Path("a.dng"))
+    assert merging.merged == ["a", "b"]
+
+
+def test_a_network_is_loaded_once_on_the_device_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(model, "load", lambda file, device: asked.append((file.stem, device)) or len(asked))
+    load = bursts.loading("cpu")
+    assert [load("fast-bayer"), load("fast-bayer"), load("fine-bayer")] == [1, 1, 2]
+    assert asked == [("fast-bayer", "cpu"), ("fine-bayer", "cpu")]

@@ -1,3 +1,6 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made import frame_of
@@ -209,3 +212,109 @@ def test_an_automatic_ratio_at_its_ceiling_is_noted():
     assert amplifier.notes(frame, Amp("auto", 0.5), 299, 300) == ()
     (note,) = amplifier.notes(frame, Amp("paper", 0.5), 300, 300)
     assert note == "--amp paper is at its ceiling of x300: hardly any light; give a number to go beyond"
+
+
+@pytest.mark.parametrize(
+    ("spelt", "least", "most", "below", "above"),
+    [
+        ("auto:{}", "0.01", "1", "0.0099", "1.01"),
+        ("paper:{}", "0.01", "1", "0.0099", "1.01"),
+        ("{}", "0.1", "10000", "0.099", "10001"),
+        ("iso:{}", "1", "1000000000", "0.99", "1000000001"),
+        ("exposure:{}", "0.000001", "1000000", "0.00000099", "1000001"),
+    ],
+)
+def test_limits_of_amp_belong_to_what_is_taken(spelt, least, most, below, above):
+    assert amplifier.parse(spelt.format(least)).value == float(least)
+    assert amplifier.parse(spelt.format(most)).value == float(most)
+    for beyond in (below, above):
+        with pytest.raises(SettingsError, match=f"is not within {float(least):g} to {re.escape(f'{float(most):g}')}; "):
+            amplifier.parse(spelt.format(beyond))
+
+
+def test_a_target_may_lie_as_far_from_the_file_as_a_ratio_may():
+    frame = make(scene(0.001), seconds=2, iso=100)
+    assert amplifier.ratio(frame, Amp("iso", 10)) == 0.1 and amplifier.ratio(frame, Amp("iso", 1e6)) == 10_000
+    for iso in (9.9, 1.01e6):
+        with pytest.raises(RawError, match="Canon EOS 6D gives ISO 100, so --amp iso:"):
+            amplifier.ratio(frame, Amp("iso", iso))
+    with pytest.raises(RawError, match="gives exposure time 2, so --amp exposure:30000 is a ratio of 15000; choose"):
+        amplifier.ratio(frame, Amp("exposure", 30_000))
+
+
+def test_a_file_that_names_no_camera_is_told_of_as_the_camera():
+    with pytest.raises(RawError, match="^the camera gives no ISO, which --amp iso:100 needs"):
+        amplifier.ratio(replace(make(scene(0.001), iso=float("nan")), camera=""), Amp("iso", 100))
+
+
+def test_an_automatic_ratio_is_its_ceiling_at_most_and_one_at_least(monkeypatch):
+    for metered, wanted in ((0.5, 1.0), (1.5, 1.5), (299.0, 299.0), (301.0, 300.0)):
+        monkeypatch.setattr(meter, "ratio", lambda frame, metered=metered: metered)
+        assert amplifier.ratio(make(np.full((12, 12), 600)), Amp("auto", 0.5)) == wanted
+
+
+@pytest.mark.parametrize(("m", "wanted"), [(0.5, 8.0), (0.25, 4.0), (0.01, 1.0)])
+def test_paper_divides_m_by_the_mean_light(m, wanted):
+    frame = replace(make(np.full((12, 12), BLACK + 1000)), white=BLACK + 16_000.0)
+    assert amplifier.ratio(frame, Amp("paper", m)) == pytest.approx(wanted)
+
+
+def test_light_weighs_one_up_to_a_256th_and_half_when_twice_as_bright():
+    light = np.array([0, 2.0**-9, 2.0**-8, 2.0**-7, 2.0**-6, 0.5, 1.0, 2.0])
+    step = 2 ** (8 / 128)
+    assert amplifier._weights(light) == pytest.approx(np.r_[1, 1, 1, step * 2.0 ** -np.r_[1.0, 2, 7, 8, 8]])
+
+
+def wavering(mean, swing=100, black=BLACK, shape=(24, 24)):
+    """A frame of so many DN above black in the mean, with a standard deviation of `swing`."""
+    blacks = np.tile(np.broadcast_to(black, (2, 2)), (shape[0] // 2, shape[1] // 2))
+    cells = np.kron(np.indices((shape[0] // 2, shape[1] // 2)).sum(0) % 2, np.ones((2, 2)))
+    return make(blacks + mean + np.where(cells, swing, -swing), black=black)
+
+
+@pytest.mark.parametrize("black", [BLACK, [[300, 700], [500, 900]], [[512, 512], [512, 900]]])
+def test_mean_light_below_a_tenth_of_its_spread_is_none(black):
+    for mean, told in ((9, 1), (11, 0), (-20, 1), (200, 0)):
+        assert len(amplifier.notes(wavering(mean, black=black), Amp("number", 2), 2)) == told
+
+
+def test_light_in_one_colour_alone_counts_a_quarter():
+    for light, told in ((20, 1), (80, 0)):
+        frame = wavering(0, black=[[500, 600], [700, 800]])
+        frame.mosaic[::2, ::2] += np.uint16(light)
+        assert len(amplifier.notes(frame, Amp("number", 2), 2)) == told
+
+
+@pytest.mark.parametrize("kind", ["auto", "paper"])
+def test_the_ceiling_itself_is_noted_by_the_kind_that_met_it(kind):
+    lit = wavering(300)
+    assert amplifier.notes(lit, Amp(kind, 0.5), 39.9, 40) == ()
+    (note,) = amplifier.notes(lit, Amp(kind, 0.5), 40, 40)
+    assert note.startswith(f"--amp {kind} is at its ceiling of x40: hardly any light")
+    assert amplifier.notes(lit, Amp(kind, 0.5), 299) == () and amplifier.notes(lit, Amp(kind, 0.5), 300) != ()
+
+
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans"])
+@pytest.mark.parametrize("samples", [0, 48 * 36, 48 * 36 // 2 + 1, 48 * 36 // 2, 48 * 36 // 4])
+def test_sites_are_counted_in_whole_rows_of_cells_evenly_spread(cfa, samples):
+    cell = CELL[cfa]
+    mosaic = np.arange(60 * 50).reshape(60, 50)
+    window = Window(3, 4, 48, 36)
+    step = max(1, 48 * 36 // samples) if samples else 1
+    expected = np.zeros(1 << 16, int)
+    for row, column in np.ndindex(window.height, window.width):
+        top, left = row + window.top, column + window.left
+        if cell[top % len(cell), left % len(cell)] == 1 and row // len(cell) % step == 0:
+            expected[mosaic[top, left]] += 1
+    found = amplifier._histogram(make(mosaic, cfa=cfa, visible=window), cell == 1, samples)
+    assert np.array_equal(found, expected)
+
+
+def test_darkness_is_judged_by_fewer_sites_than_the_mean(monkeypatch):
+    frame = wavering(0, shape=(64, 64))
+    asked = []
+    counted = amplifier._histogram
+    monkeypatch.setattr(amplifier, "_histogram", lambda *all: asked.append(all[2:]) or counted(*all))
+    amplifier.notes(frame, Amp("number", 2), 2)
+    amplifier.ratio(frame, Amp("paper", 0.5))
+    assert asked == [(amplifier.SAMPLES // 16,), ()]

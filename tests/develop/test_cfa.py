@@ -241,3 +241,156 @@ def test_what_saturates_beyond_white_is_left_to_the_network():
 
 def test_beyond_the_edge_cells_follow_as_in_a_mirror_that_stands_in_the_last_one():
     assert cfa._mirror(slice(-4, 12), 8, 2).tolist() == [4, 5, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("packing", "multiple", "shape", "wanted"),
+    [
+        ("bayer4", 4, (40, 48), (20, 24)),
+        ("bayer4", 4, (41, 49), (24, 28)),
+        ("bayer3", 4, (41, 48), (44, 48)),
+        ("xtrans9", 4, (36, 37), (12, 16)),
+        ("xtrans36", 2, (36, 37), (6, 8)),
+        ("srgb3", 1, (37, 41), (37, 41)),
+    ],
+)
+def test_a_mosaic_is_covered_by_as_few_packed_pixels_as_the_network_takes(packing, multiple, shape, wanted):
+    kind = KIND[packing] or "bayer"
+    contract = contract_for(kind, packing=packing, multiple=multiple)
+    assert cfa.packed_size(frame_of(np.zeros(shape, np.uint16), kind), contract) == wanted
+
+
+@pytest.mark.parametrize(
+    ("length", "period", "span", "wanted"),
+    [
+        (8, 2, slice(8, 16), [4, 5, 2, 3, 0, 1, 2, 3]),
+        (7, 2, slice(4, 12), [4, 5, 6, 3, 0, 1, 2, 3]),
+        (2, 2, slice(-3, 5), [1, 0, 1, 0, 1, 0, 1, 0]),
+        (12, 6, slice(-7, 1), [5, 6, 7, 8, 9, 10, 11, 0]),
+        (13, 6, slice(11, 20), [11, 12, 1, 2, 3, 4, 5, 6, 7]),
+        (3, 1, slice(-2, 6), [2, 1, 0, 1, 2, 1, 0, 1]),
+    ],
+)
+def test_a_mirror_keeps_sites_in_their_place_of_the_cell(length, period, span, wanted):
+    assert cfa._mirror(span, length, period).tolist() == wanted
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_the_plain_demosaic_weighs_sites_by_their_distance_along_each_axis(kind):
+    mosaic = np.random.default_rng(0).random((12, 12), np.float32)
+    seen, far = colours((12, 12), kind), {"bayer": 2, "xtrans": 3}[kind]
+    rows, columns = np.indices((12, 12))
+    wanted = np.empty((3, 12, 12))
+    for colour, row, column in np.ndindex(3, 12, 12):
+        weights = np.maximum(far - abs(rows - row), 0) * np.maximum(far - abs(columns - column), 0) * (seen == colour)
+        wanted[colour, row, column] = (weights * mosaic).sum() / weights.sum()
+    for packing in (PACKINGS[kind], {"bayer": "bayer3", "xtrans": "xtrans36"}[kind]):
+        assert np.allclose(cfa.demosaic(cfa.pack(mosaic, packing), packing), wanted, atol=1e-5)
+
+
+def test_a_matrix_is_applied_to_every_pixel():
+    camera = np.random.default_rng(0).random((3, 4, 5), np.float32)
+    assert np.allclose(cfa.coloured(camera, MATRIX), np.tensordot(MATRIX, camera, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("packing", cfa.SITES)
+def test_sites_within_a_thousandth_of_where_they_saturate_are_rebuilt(packing):
+    kind = KIND[packing]
+    limits = np.float32([0.4, 0.2, 0.3])
+    for share, rebuilt in ((0.9985, False), (0.9995, True)):
+        light = np.full((12, 12), 0.1, np.float32)
+        light[0, 0] = 0.35  # red, and not saturated
+        light[colours((12, 12), kind) == 1] = 0.2 * share
+        packed = cfa.pack(light, packing)
+        brightest = np.broadcast_to(packed.max(0), packed.shape)
+        green = np.isclose(packed, 0.2 * share, rtol=1e-5)
+        wanted = np.where(green, brightest, packed) if rebuilt else packed.copy()
+        cfa.rebuilt(packed, limits, packing)
+        assert np.array_equal(packed, wanted)
+
+
+def test_a_sensor_network_is_shown_what_saturates_as_it_is():
+    white = seen(np.full((48, 48), 16383), "bayer", (2, 1, 1.5), 0.5, input="sensor", output="srgb")
+    assert np.allclose(white, 0.5)
+    kept = seen(np.full((48, 48), 16383), "bayer", (2, 1, 1.5), 0.5, input="headroom")
+    assert np.allclose(kept, 1.0), "light below white is rebuilt for this one, too"
+
+
+# --- white balance ---
+
+
+def in_light(gains, kind="bayer", black=512.0, **facts):
+    """A frame whose grey world wants these gains, and each site of it at its own black level."""
+    period = len(CELL[kind])
+    blacks = black + 20 * np.arange(period**2, dtype=np.float32).reshape(period, period)
+    level = np.tile(blacks, (24 // period, 24 // period))
+    light = (0.05 / np.asarray(gains))[colours((24, 24), kind)]
+    mosaic = np.rint(level + light * (60000 - level)).astype(np.uint16)
+    frame = frame_of(mosaic, kind, white=60000)
+    return replace(frame, black=blacks, **{"daylight": np.float32([2, 1, 1.5]), **facts})
+
+
+@pytest.mark.parametrize("kind", PACKINGS)
+def test_grey_world_knows_each_sites_black_level(kind):
+    assert cfa.grey_world(in_light((2, 1, 1.5), kind)) == pytest.approx([2, 1, 1.5], rel=2e-3)
+
+
+LAMP = np.array([1.8451, 0.8261, 0.2333])
+"""Linear sRGB of CIE illuminant A, by the matrix of IEC 61966-2-1."""
+
+
+def along(share, matrix=np.eye(3)):
+    """Gains so far from daylight's to those that an incandescent lamp wants."""
+    camera = np.linalg.inv(matrix) @ LAMP
+    return np.array([2, 1, 1.5]) * (camera[1] / camera) ** share
+
+
+@pytest.mark.parametrize("matrix", [np.eye(3), MATRIX * 0.2 + np.eye(3) * 0.8])
+@pytest.mark.parametrize(("share", "held"), [(-0.4, 0), (0, 0), (0.3, 0.3), (0.7, 0.7), (1, 1), (1.3, 1)])
+def test_a_guess_lies_between_daylight_and_tungsten(matrix, share, held):
+    guess, found = cfa.guessed_balance(in_light(along(share, matrix), camera_to_srgb=np.float32(matrix)))
+    assert found == pytest.approx(held, abs=3e-3) and guess == pytest.approx(along(held, matrix), rel=5e-3)
+    assert guess.dtype == np.float32
+
+
+def test_a_guess_is_the_nearest_that_a_light_can_be():
+    line = np.log(along(1) / along(0))
+    aside = np.cross(line, [0, 1, 0])
+    guess, share = cfa.guessed_balance(in_light(along(0.4) * np.exp(0.1 * aside / np.linalg.norm(aside))))
+    assert share == pytest.approx(0.4, abs=3e-3) and guess == pytest.approx(along(0.4), rel=5e-3)
+
+
+@pytest.mark.parametrize(("taken", "sensible"), [(0.13, False), (0.12, True)])
+def test_a_matrix_that_makes_a_lamp_no_colour_leaves_daylight(taken, sensible):
+    """A camera that takes so much of red from blue; the lamp has 1.8451 and 0.2333."""
+    backward = np.eye(3)
+    backward[2, 0] = -taken
+    frame = in_light((1, 1, 3), camera_to_srgb=np.linalg.inv(backward).astype(np.float32))
+    guess, share = cfa.guessed_balance(frame)
+    assert (share > 0) == sensible and (guess.tolist() != [2, 1, 1.5]) == sensible
+
+
+@pytest.mark.parametrize("daylight", [(1.27, 1, 1.27), (1 / 1.27, 1, 1 / 1.27), (1.3, 1, 1), (1, 1, 1 / 1.3)])
+def test_gains_of_one_are_doubted_only_where_daylight_wants_a_quarter_more(daylight):
+    ones = np.ones(3, np.float32)
+    frame = in_light(daylight, daylight=np.float32(daylight), white_balance=ones)
+    assert cfa.unbalanced(frame) == (max(abs(np.log(daylight))) > 0.25)
+
+
+def test_gains_that_are_not_all_one_or_not_there_are_not_doubted():
+    frame = in_light((2, 1, 1.5), white_balance=np.ones(3, np.float32))
+    assert cfa.unbalanced(frame) is True
+    for gains in ((1, 1, 1.01), (2, 1, 1)):
+        assert cfa.unbalanced(replace(frame, white_balance=np.float32(gains))) is False
+    assert cfa.unbalanced(replace(frame, white_balance=None)) is False
+    assert cfa.unbalanced(replace(frame, daylight=None)) is False
+
+
+@pytest.mark.parametrize(("share", "doubted"), [(0.2, False), (0.6, False), (0.7, True), (0.9, True)])
+def test_a_picture_nearer_to_a_light_than_to_grey_by_half_is_of_that_light(share, doubted):
+    """From grey, in logarithms, straight to daylight: where two thirds of the way are gone, half as much is left."""
+    daylight = np.array([2, 1, 2.5])
+    frame = in_light(daylight**share, daylight=np.float32(daylight), white_balance=np.ones(3, np.float32))
+    guess, held = cfa.guessed_balance(frame)
+    assert held == 0 and guess == pytest.approx(daylight)
+    assert cfa.unbalanced(frame) is doubted

@@ -114,6 +114,31 @@ def test_what_is_too_large_or_no_file_is_not_read(tmp_path, monkeypatch):
     assert refused(tmp_path / "folder.onnx") == "is no file; give the path of an .onnx file"
 
 
+@pytest.mark.usefixtures("shut")
+def test_a_gigabyte_is_the_most_that_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "read_bytes", lambda file: b"a location")
+    file = tmp_path / "n.onnx"
+    file.touch()
+    os.truncate(file, 1 << 30)
+    assert refused(file).startswith("refers to data in another file")
+    os.truncate(file, (1 << 30) + 10**6)
+    assert refused(file) == "1075 MB, at most 1074 are read; give an image network"
+
+
+def test_of_many_strange_operators_three_are_named(network):
+    nodes = [helper.make_node(name, [], []) for name in ("Wild", "Odd", "Relu", "Zany", "Queer")]
+    assert refused(network(lambda proto: proto.graph.node.extend(nodes))) == (
+        "holds Odd, Queer, Wild, which darkroom does not run; export it as a plain graph of convolutions and the like"
+    )
+
+
+def test_what_is_read_is_the_bytes_and_what_they_say(network):
+    file = network()
+    data, said = door.read(file)
+    assert data == file.read_bytes()
+    assert said.operators == {"Slice", "Tile", "DepthToSpace", "Clip"} and list(said.metadata) == ["darkroom"]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs fifos")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "n.onnx")
@@ -192,3 +217,25 @@ def test_one_answer_that_is_not_finite_is_refused(value):
     rgb[1, 2, 3] = value
     with pytest.raises(ModelError, match=r"test: gave a value that is not finite in tile 1 of 1;"):
         answers(rgb)
+
+
+@pytest.mark.parametrize("low, high", [(-0.24, 0.5), (0.5, 1.24)])
+def test_a_whole_answer_a_quarter_outside_the_range_is_clamped(low, high):
+    value = np.full((3, 16, 16), low, np.float32)
+    value[:, ::2] = high
+    assert np.array_equal(answers(value), value.clip(0, 1))
+
+
+@pytest.mark.parametrize("far", [-0.26, 1.26])
+def test_half_of_an_answer_may_lie_far_outside_and_no_more(far):
+    value = np.full((3, 16, 16), 0.5, np.float32)
+    value[:, :8] = far
+    assert np.array_equal(answers(value), value.clip(0, 1))
+    value[0, 8, 0] = far
+    with pytest.raises(ModelError, match=r"test: gave .* in tile 1 of 1, its contract says 0 to 1"):
+        answers(value)
+
+
+def test_an_answer_between_zero_and_one_is_left_as_it_is():
+    value = np.linspace(0, 1, 768, dtype=np.float32).reshape(3, 16, 16)
+    assert np.array_equal(answers(value), value)

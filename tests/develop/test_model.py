@@ -1,17 +1,21 @@
 """Opening network files: ours run, everything else is refused in one line."""
 
+import hashlib
 import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from made import write_network
+from made import contract_for, write_network
 
 from darkroom.develop import engines, model
+from darkroom.develop.onnxfile import OnnxFile, Port
 from darkroom.errors import ModelError
 
 EVERY_ENGINE = ("cpu", pytest.param("openvino", marks=pytest.mark.skipif(not find_spec("openvino"), reason="no wheel")))
@@ -205,3 +209,105 @@ def test_a_changed_network_fails_its_checksum(tmp_path):
     copy = tmp_path / "fast-bayer.onnx"
     copy.write_bytes(model.find("fast-bayer").read_bytes() + b"\0")
     assert not model.verify(copy)
+
+
+def ports(bright=(1, 4, "h", "w"), rgb=(1, 3, "H", "W"), *, kinds=(1, 1), names=("bright", "rgb"), more=False):
+    """What a file with these ports says of itself."""
+    inputs = {names[0]: Port(kinds[0], bright)} | ({"more": Port(1, (1,))} if more else {})
+    return OnnxFile({}, inputs, {names[1]: Port(kinds[1], rgb), "beside": Port(7, (2,))}, frozenset())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ports(),
+        ports(("n", 4, "h", "w"), ("m", "c", "H", "W")),
+        ports(("", 4, "", ""), ("", "", "", "")),
+        ports(rgb=("n", 3, "h", "w")),
+    ],
+)
+def test_names_may_stand_for_what_the_contract_fixes(said):
+    model._check_ports(said, contract_for("bayer"), Path("n.onnx"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ports((0, 4, "h", "w")),
+        ports((2, 4, "h", "w")),
+        ports((1, 3, "h", "w")),
+        ports((1, "c", "h", "w")),
+        ports((1, 4, 64, "w")),
+        ports((1, 4, "h", 64)),
+        ports((4, "h", "w")),
+        ports((1, 4, "h", "w", 1)),
+        ports(rgb=(0, 3, "H", "W")),
+        ports(rgb=(2, 3, "H", "W")),
+        ports(rgb=(1, 4, "H", "W")),
+        ports(rgb=(1, 3, 64, "W")),
+        ports(rgb=(1, 3, "H", 64)),
+        ports(rgb=(3, "H", "W")),
+        ports(kinds=(10, 1)),
+        ports(kinds=(1, 10)),
+        ports(kinds=(10, 10)),
+        ports(names=("dark", "rgb")),
+        ports(names=("bright", "image")),
+        ports(more=True),
+    ],
+)
+def test_every_side_type_and_name_that_contradicts_is_refused(said):
+    with pytest.raises(ModelError, match=r"^n.onnx: takes .* and gives .* says bright \(1, 4, h, w\) -> rgb \(1, 3, H"):
+        model._check_ports(said, contract_for("bayer"), Path("n.onnx"))
+
+
+def test_what_is_refused_is_shown_as_the_file_has_it():
+    with pytest.raises(ModelError, match=r"takes nothing and gives rgb \(1, 3\) of type 10, its contract says"):
+        model._check_ports(OnnxFile({}, {}, {"rgb": Port(10, (1, 3))}, frozenset()), contract_for("bayer"), Path("n"))
+
+
+@pytest.mark.parametrize("wishes", [{}, {"device": "cpu", "threads": 3, "alone": False}])
+def test_an_engine_is_opened_as_it_was_asked_for(tmp_path, monkeypatch, wishes):
+    asked = []
+    engine = SimpleNamespace(device="there", precision="fine", room=engines.Room(0.5, 1))
+
+    def opened(data, file, device, **how):
+        asked.append((data, file, device, how))
+        return engine, ("one", "two")
+
+    monkeypatch.setattr(engines, "open", opened)
+    file = write_network(tmp_path / "n.onnx")
+    network = model.load(file, **wishes)
+    how = {"threads": 0, "alone": True} | {name: value for name, value in wishes.items() if name != "device"}
+    assert asked == [(file.read_bytes(), str(file), wishes.get("device", "auto"), how)]
+    assert network.notes == ("test: one", "test: two") and list(network.metadata) == ["darkroom"]
+    assert (network.device, network.precision, network.pixel_bytes) == ("there", "fine", 50 + 2 * 48)
+
+
+def test_networks_are_named_by_quality_and_sensor():
+    assert model.default("xtrans") == "fast-xtrans" and model.default("bayer", "fine") == "fine-bayer"
+    assert model.find("fine-bayer").name == "fine-bayer.onnx" and model.find("x/any.onnx") == Path("x/any.onnx")
+    names = [file.stem for file in model.shipped()]
+    assert names == sorted(names) and {"fast-bayer", "fast-xtrans", "fine-bayer", "fine-xtrans"} <= set(names)
+
+
+def test_only_what_was_released_is_verified(tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "_folder", lambda: tmp_path)
+    file = tmp_path / "n  x.onnx"
+    file.write_bytes(b"network")
+    assert not model.verify(file), "there is no list"
+    (tmp_path / "SHA256SUMS").write_text(
+        f"{'0' * 64}  other.onnx\n{hashlib.sha256(b'network').hexdigest()}  n  x.onnx\n"
+    )
+    assert model.verify(file)
+    file.rename(tmp_path / "other.onnx")
+    assert not model.verify(tmp_path / "other.onnx")
+    (tmp_path / "strange.onnx").write_bytes(b"network")
+    assert not model.verify(tmp_path / "strange.onnx")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_networks_lie_in_the_package_or_beside_it(tmp_path, monkeypatch, inside):
+    monkeypatch.setattr(model, "__file__", str(tmp_path / "darkroom" / "develop" / "model.py"))
+    if inside:
+        (tmp_path / "darkroom" / "models").mkdir(parents=True)
+    assert model._folder() == (tmp_path / "darkroom" / "models" if inside else tmp_path / "models")

@@ -157,3 +157,92 @@ def test_a_strip_beside_the_tiles_is_paid_from_their_memory():
     tall, wide = (seen.stop - seen.start for seen in (thrifty[0].seen_rows, thrifty[0].seen_cols))
     assert 100 * tall * wide + 60 * tall * 88 <= memory
     assert len(thrifty) > len(plain)
+
+
+def shortest(length, parts, contract):
+    """The least side, in whole multiples, of so many tiles that cover a length and overlap by two halos."""
+    side = contract.multiple * (1 if parts == 1 else 1 + 2 * contract.halo // contract.multiple)
+    while parts * (side - 2 * contract.halo) + 2 * contract.halo < length:
+        side += contract.multiple
+    return min(side, length)
+
+
+def cheapest(height, width, contract, pixel_bytes, memory, onward, strip_bytes):
+    """Sides of the tiles that cost least, by trying all of them."""
+    found = []
+    for down in range(1, height // contract.multiple + 1):
+        for across in range(1, width // contract.multiple + 1):
+            tall, wide = shortest(height, down, contract), shortest(width, across, contract)
+            strip = tall * width if onward in ("down", "up") else wide * height
+            taken = pixel_bytes * tall * wide + strip_bytes * strip
+            if taken <= memory:
+                found.append((down * across * (tall * wide + 10_000) * (1 + taken / 1.9e9), tall, wide))
+    return min(found)[1:]
+
+
+@pytest.mark.parametrize("onward", ["down", "up", "right", "left"])
+@pytest.mark.parametrize(
+    ("size", "multiple", "halo", "pixel_bytes", "memory", "strip_bytes"),
+    [
+        ((1424, 2128), 16, 32, 2000, 700 * 10**6, 0),
+        ((1424, 2128), 16, 32, 2000, 300 * 10**6, 300),
+        ((2128, 1424), 16, 16, 9000, 900 * 10**6, 100),
+        ((320, 2128), 16, 48, 4000, 90 * 10**6, 30),
+        ((96, 2400), 8, 8, 100, 700_000, 3),
+        ((2400, 96), 8, 8, 100, 700_000, 3),
+        ((72, 88), 4, 4, 100, 60_000, 10),
+        ((72, 88), 4, 0, 100, 60_000, 10),
+        ((72, 88), 4, 4, 100, 60_000, 0),
+        ((256, 300), 4, 4, 10**6, 10**10, 0),
+    ],
+)
+def test_the_tiles_are_the_cheapest_of_all(size, multiple, halo, pixel_bytes, memory, strip_bytes, onward):
+    contract = contract_for("bayer", multiple=multiple, halo=halo)
+    plan = tiles.plan(*size, contract, pixel_bytes=pixel_bytes, memory=memory, onward=onward, strip_bytes=strip_bytes)
+    seen = plan[0].seen_rows, plan[0].seen_cols
+    wanted = cheapest(*size, contract, pixel_bytes, memory, onward, strip_bytes)
+    assert tuple(side.stop - side.start for side in seen) == wanted
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 5, 22])
+@pytest.mark.parametrize("length", [4, 40, 88, 132])
+def test_a_side_is_as_short_as_its_halos_allow(length, parts):
+    for contract in (contract_for("bayer"), contract_for("bayer", multiple=2, halo=8), contract_for("bayer", halo=0)):
+        assert tiles._side(length, parts, contract) == shortest(length, parts, contract)
+
+
+@pytest.mark.parametrize(
+    ("onward", "needed", "more"), [("down", 25, 20), ("up", 25, 20), ("right", 23, 18), ("left", 23, 18)]
+)
+def test_the_smallest_tile_and_its_strip_are_what_is_needed(onward, needed, more):
+    """A tile of 12 x 12 at 100 kB, a strip of 12 x 88 or 72 x 12 at 10 kB."""
+    wishes = {"pixel_bytes": 100_000, "onward": onward, "strip_bytes": 10_000}
+    with pytest.raises(SettingsError) as refusal:
+        tiles.plan(72, 88, contract_for("bayer"), memory=5_000_000, **wishes)
+    assert str(refusal.value) == (f"memory: a tile of test needs {needed} MB, 5 are left; raise --memory by {more}MB")
+    with pytest.raises(SettingsError, match=f"needs {needed} MB, 0 are left; raise --memory by {needed + 3}MB$"):
+        tiles.plan(72, 88, contract_for("bayer"), memory=-3_000_000, **wishes)
+
+
+def test_a_tile_may_take_all_of_the_memory():
+    assert len(tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=14_400)) == 18 * 22 - 2 * (18 + 22) + 4
+    with pytest.raises(SettingsError):
+        tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=14_399)
+
+
+@pytest.mark.parametrize(("length", "side", "halo"), [(40, 24, 4), (88, 12, 4), (40, 40, 4), (60, 24, 8), (44, 16, 0)])
+def test_a_core_lies_a_halo_inside_of_what_its_tile_sees(length, side, halo):
+    covered = []
+    for seen, core in tiles._spans(length, side, halo):
+        assert seen.stop - seen.start == side and 0 <= seen.start and seen.stop <= length
+        assert core.start - seen.start >= halo or core.start == seen.start == 0
+        assert seen.stop - core.stop >= halo or core.stop == seen.stop == length
+        covered += range(core.start, core.stop)
+    assert covered == list(range(length))
+
+
+@pytest.mark.parametrize("onward", ["down", "up", "right", "left"])
+def test_every_tile_sees_the_rows_and_columns_around_its_own_core(onward):
+    for tile in tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=60_000, onward=onward):
+        for seen, core, length in ((tile.seen_rows, tile.core_rows, 72), (tile.seen_cols, tile.core_cols, 88)):
+            assert seen.start <= max(0, core.start - 4) and seen.stop >= min(length, core.stop + 4)
