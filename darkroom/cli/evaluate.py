@@ -35,7 +35,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="How --amplifier lights the photos: plain, lamps, night (lit by the lamps alone). [default: plain]",
+            help="How --amplifier and --sensor light the photos: plain, lamps, night (by the lamps alone). "
+            "[default: plain]",
         ),
     ] = None,
     fit: Annotated[
@@ -219,11 +220,12 @@ def evaluate(
             at, by, lights = scoring.numbers("--ratios", ratios), scoring.words(cameras), scoring.words(scenes)
             metering.ratios(amplifier, amp or "auto", at, by, cfa or "bayer", lights)
         return
-    _alone("--amplifier", amplifier, {"scenes": scenes, "fit": fit})
+    _alone("--amplifier", amplifier, {"fit": fit})
+    _alone("--amplifier and --sensor", sensor, {"scenes": scenes})
     if sensor:
         if simulate or pairs or merge or len(models or []) > 1:
             raise SettingsError("--sensor: takes one network and photos; leave --simulate, --pairs and --merge out")
-        _sensor(sensor, (models or ["fast-bayer"])[0], device)
+        _sensor(sensor, (models or ["fast-bayer"])[0], device, scoring.numbers("--ratios", ratios), scenes or "plain")
         return
     if burst or hand_held:
         if not simulate or not burst or pairs or merge or len(models or []) > 1:
@@ -348,13 +350,18 @@ def _bursts(photos: Path, model: str, device: str, ratios: tuple[float, ...], fr
         say.line(f"{f'x{each.ratio:g} {each.way}':26}{each.psnr:8.2f}{moving:>20}")
 
 
-def _sensor(photos: Path, model: str, device: str) -> None:
+def _sensor(photos: Path, model: str, device: str, ratios: tuple[float, ...], scene: str) -> None:
     """Print what a sensor's pattern costs, developed in several ways, and what becomes of stars."""
-    from darkroom.evaluate import marks
+    from darkroom.evaluate import lit, marks
 
+    lights = next((each for each in lit.SCENES if each == scene), None)
+    if lights is None:
+        raise SettingsError(f"--scenes {scene}: --sensor takes one of {', '.join(lit.SCENES)}")
     network = next(iter(options.networks([model], device).values()))
-    found = list(grids.watched(marks.scores(photos, network, lambda step: None), "a sensor's pattern", None))
-    say.line(f"{marks.SCENES} scenes of {marks.CROP[0]}x{marks.CROP[1]}, noise of {marks.CAMERA}, developed by {model}")
+    scores = marks.scores(photos, network, lambda step: None, ratios=ratios or marks.RATIOS, scene=lights)
+    found = list(grids.watched(scores, "a sensor's pattern", None))
+    size = f"{marks.CROP[0]}x{marks.CROP[1]}"
+    say.line(f"{marks.SCENES} {scene} scenes of {size}, noise of {marks.CAMERA}, developed by {model}")
     say.line(f"{'':38}{'dB':>8}{'hot sites seen':>18}{'sites filled in':>18}")
     for each in found:
         way = f"x{each.ratio:g} {each.way}"

@@ -24,6 +24,9 @@ FAR = 4.5
 """sd of a site that lie between it and the next of its colour."""
 CONTRAST = 0.5
 """Of what the neighbours differ among themselves, that must lie between, too: texture is no defect."""
+LIT, GLINT = 0.01, 4.0
+"""Of white: light around a site that makes a glint likelier there than a hot site that would show; and CONTRAST there.
+"""
 SPREAD = 0.15
 """Share of a site's excess that its other neighbours may have by the shape of a star: a hot site's have none, of a
 white star's all, of a deep red one's a third."""
@@ -181,7 +184,8 @@ def _is_apart(frame: Frame, noise: Noise, places: Places, spot: tuple[int, int])
     near = _values(frame.mosaic, places, np.array(_near(frame.cfa, spot)), len(frame.black))
     high, low = near.max(1), near.min(1)
     sd = noise.at(np.where(own > high, high, low) - frame.black[spot])
-    return np.maximum(own - high, low - own) > np.maximum(FAR * sd, CONTRAST * (high - low))
+    lit = low - frame.black[spot] > LIT * (frame.white - frame.black[spot])
+    return np.maximum(own - high, low - own) > np.maximum(FAR * sd, np.where(lit, GLINT, CONTRAST) * (high - low))
 
 
 def _is_no_star(frame: Frame, places: Places, spot: tuple[int, int]) -> NDArray[np.bool_]:

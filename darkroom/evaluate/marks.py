@@ -7,7 +7,7 @@ developed as it is, with hot sites mended, and with the mean of lens-cap frames 
 has a fixed seed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,7 @@ from darkroom.develop.model import Model
 from darkroom.errors import SettingsError
 from darkroom.evaluate import metrics, simulated
 from darkroom.evaluate.case import Picture
+from darkroom.evaluate.lit import Scene
 from darkroom.evaluate.simulated import Dark
 from darkroom.frame import BAYER, SRGB_TO_XYZ, Exposure, Frame, Window
 from darkroom.sensor import calibrate, darkframes, noise
@@ -75,16 +76,23 @@ def pattern(shape: tuple[int, int], seed: int = 1) -> tuple[NDArray[np.float32],
     return smooth.astype(np.float32), hot.astype(np.float32)
 
 
-def scores(photos: Path, network: Model, on_step: Callable[[str], None]) -> Iterator[Marks]:
+def scores(
+    photos: Path,
+    network: Model,
+    on_step: Callable[[str], None],
+    *,
+    ratios: Sequence[float] = RATIOS,
+    scene: Scene = "plain",
+) -> Iterator[Marks]:
     """Develop the scenes in every way. Raises SettingsError where the folder has too few photos, or they are small."""
-    darks = simulated.plan(photos, ratios=RATIOS, cameras=(CAMERA,))
+    darks = simulated.plan(photos, ratios=ratios, cameras=(CAMERA,))
     names = sorted({dark.photo for dark in darks})
     if len(names) < SCENES:
         raise SettingsError(f"{photos}: has {len(names)} photos; give a folder of {SCENES} or more")
     chosen = [names[index * len(names) // SCENES] for index in range(SCENES)]
     smooth, hot = pattern(CROP)
     places = np.argwhere(hot)
-    for ratio in RATIOS:
+    for ratio in ratios:
         found: dict[str, list[tuple[float, int, int]]] = {}
         for dark in darks:
             if dark.ratio != ratio or dark.photo not in chosen:
@@ -93,9 +101,11 @@ def scores(photos: Path, network: Model, on_step: Callable[[str], None]) -> Iter
             photo = simulated.read_photo(dark.photo, CROP)
             if photo.shape[:2] != CROP:
                 raise SettingsError(f"{dark.photo}: is smaller than {CROP[0]}x{CROP[1]}; give larger photos")
-            reference = photo.astype(np.float32) / 255
+            reference = simulated.shown(dark, photo, scene)
             with TemporaryDirectory() as folder:
-                for way, (plain, marked, mend) in _ways(dark, photo, smooth, hot, Path(folder)).items():
+                for way, (plain, marked, mend) in _ways(
+                    dark, simulated.sites(dark, photo, scene), smooth, hot, Path(folder)
+                ).items():
                     settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:g}"), bits=16, hot_sites=mend)
                     clean = _developed(plain, network, replace(settings, hot_sites="off"))
                     picture = clean if marked is plain and mend == "off" else _developed(marked, network, settings)
@@ -112,10 +122,10 @@ def _developed(frame: Frame, network: Model, settings: pipeline.Settings) -> Pic
 
 
 def _ways(
-    dark: Dark, photo: NDArray[np.uint8], smooth: NDArray[np.float32], hot: NDArray[np.float32], folder: Path
+    dark: Dark, light: NDArray[np.float32], smooth: NDArray[np.float32], hot: NDArray[np.float32], folder: Path
 ) -> dict[str, tuple[Frame, Frame, Literal["auto", "off"]]]:
     """Each way to develop a scene: without hot sites, with them, and whether these are filled in."""
-    light = simulated.sites(dark, photo) / np.float32(dark.ratio)
+    light = light / np.float32(dark.ratio)
     none, bare, marked = (recorded(dark, light, 0, each, folder)[0] for each in (None, smooth, smooth + hot))
     less = []
     for frame, added in ((bare, smooth), (marked, smooth + hot)):

@@ -21,7 +21,7 @@ from PIL import Image
 
 from darkroom.decode import raw
 from darkroom.develop import cfa as cfas
-from darkroom.develop.curves import srgb_to_linear
+from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import BURST, Case
 from darkroom.evaluate.lit import Scene, lit
@@ -151,13 +151,22 @@ def record(dark: Dark, photo: NDArray[np.uint8], shot: int = 0, *, scene: Scene 
 
 def sites(dark: Dark, photo: NDArray[np.uint8], scene: Scene = "plain") -> NDArray[np.float32]:
     """The light that falls on each site where nothing is too dark: (H, W, 3) photo -> (H, W) in [0, 1]."""
-    light = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[photo]
-    light = lit(light, scene, np.random.default_rng((*dark.seed, 0)))
+    light = _light(dark, photo, scene)
     if dark.colour == "camera":
         light = simulate.from_srgb(light, noise.camera(dark.camera))
     light /= np.array(dark.white_balance, np.float32)
     top, left = dark.phase
     return cfas.sample(np.pad(light, ((top, 0), (left, 0), (0, 0))), dark.cfa)[top:, left:]
+
+
+def shown(dark: Dark, photo: NDArray[np.uint8], scene: Scene = "plain") -> NDArray[np.float32]:
+    """The picture that this is to become: (H, W, 3) sRGB in [0, 1]."""
+    return linear_to_srgb(np.clip(_light(dark, photo, scene), 0, 1))
+
+
+def _light(dark: Dark, photo: NDArray[np.uint8], scene: Scene) -> NDArray[np.float32]:
+    light = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[photo]
+    return lit(light, scene, np.random.default_rng((*dark.seed, 0)))
 
 
 def write(dark: Dark, photo: NDArray[np.uint8], path: Path, shot: int = 0, *, scene: Scene = "plain") -> None:

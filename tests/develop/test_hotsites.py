@@ -123,3 +123,22 @@ def test_a_star_is_known_by_its_light_whatever_the_white_balance(gains):
         white_balance=None if gains is None else np.array(gains, np.float32),
     )
     assert hotsites.mended(frame, grain.measure(frame))[1] <= 2
+
+
+@pytest.mark.parametrize(("light", "filled"), [(60, 1), (2000, 0)])
+def test_a_glint_in_bright_texture_stays_where_the_like_in_the_dark_is_a_hot_site(light, filled):
+    """A site above its neighbours by twice what these differ by."""
+    mosaic = np.full(SHAPE, 512 + light, np.float64)
+    mosaic += np.random.default_rng(7).normal(0, 1, SHAPE)
+    mosaic[58:63:4, 58:63:4] += 100
+    mosaic[60, 60] += 100 + 2 * 100
+    frame = frame_of(np.rint(mosaic).astype(np.uint16), "bayer")
+    taken = places(hotsites.found(frame, grain.measure(frame)))
+    assert ((60, 60) in taken) == bool(filled)
+
+
+def test_a_hot_site_among_smooth_light_is_filled_in_however_bright():
+    mosaic = flat(level=3000, sd=30)
+    mosaic[60, 61] += 900
+    frame = frame_of(mosaic, "bayer")
+    assert (60, 61) in places(hotsites.found(frame, grain.measure(frame)))
