@@ -108,7 +108,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="A,B",
-            help="Measure these, too: ms-ssim, niqe, lpips, gt-gc, near-black, grain, pieapp, dists, clip-iqa; "
+            help="Measure these, too: ms-ssim, niqe, lpips, gt-gc, near-black, bright, grain, pieapp, dists, clip-iqa; "
             "help explains each.",
         ),
     ] = "",

@@ -19,6 +19,7 @@ EXPLAINED = {
     "lpips": "LPIPS: how different two pictures look to a network trained on objects; 0 is equal",
     "gt-gc": "GT-GC: PSNR and SSIM against the brightness of the reference, a gamma of 0.7 to 1.3, that suits best",
     "near-black": "near-black: colour error, CIEDE2000, of what is flat and near black; 0 is equal",
+    "bright": "bright: PSNR of where the reference is bright; higher is better",
     "grain": "grain: coloured grain near strong edges, RMS in levels of 255, and the part of it that another draw of "
     "the noise changes; 0 is none",
     "pieapp": "PieAPP: how much worse than the reference people find it; 0 is equal",
@@ -66,6 +67,8 @@ class Measured:
     gt_gc_ssim: float | None = None
     near_black: float | None = None
     """CIEDE2000, see `metrics.near_black`; not a number for a picture without flat near-black."""
+    bright: float | None = None
+    """dB, see `metrics.bright`; not a number for a picture without bright places."""
     pieapp: float | None = None
     """Lower is better; see perceptual.py, as for the next two."""
     dists: float | None = None
@@ -98,6 +101,7 @@ def measure(picture: Picture, reference: Picture, wanted: Measures, again: Pictu
         gt_gc_psnr=metrics.gt_gc(picture, reference, psnr)[0] if "gt-gc" in extras else None,
         gt_gc_ssim=metrics.gt_gc(picture, reference, ssim)[0] if "gt-gc" in extras else None,
         near_black=metrics.near_black(picture, reference) if "near-black" in extras else None,
+        bright=metrics.bright(picture, reference) if "bright" in extras else None,
         **{
             name.replace("-", "_"): perceptual.score(name, picture, reference)
             for name in perceptual.CLASSES

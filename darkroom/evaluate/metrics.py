@@ -33,6 +33,8 @@ BAND = 256
 """Rows of a volume at a time: 12 MP at once would take 3 GB."""
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales of MS-SSIM, finest first (Wang, Simoncelli, Bovik 2003)."""
+BRIGHT = 0.75
+"""sRGB, half of white as light: above it a place is bright."""
 NEAR_BLACK_SIDE = 16
 """Pixels along a side of the blocks whose colour is compared."""
 NEAR_BLACK, NEAR_BLACK_SPREAD = 40 / 255, 6 / 255
@@ -202,6 +204,16 @@ def near_black(picture: Array, reference: Array) -> float:
         return nan
     lab = [rgb2lab(each[chosen].mean((1, 2)).astype(np.float64)) for each in (blocks, shown)]
     return float(np.mean(deltaE_ciede2000(*lab)))
+
+
+def bright(picture: Array, reference: Array) -> float:
+    """PSNR, dB, of where the reference is bright, its mean over colours above BRIGHT; nan where it nowhere is.
+
+    There light near white is amplified together with its noise: what is cut off above white before the network sees it
+    makes the rest too dark.
+    """
+    there = reference.mean(2) > BRIGHT
+    return psnr(picture[there], reference[there]) if there.any() else nan
 
 
 def grain(picture: Array, reference: Array) -> float:

@@ -41,6 +41,7 @@ MEASURES = (
     ("gt_gc_psnr", "GT-GC dB", 2),
     ("gt_gc_ssim", "GT-GC SSIM", 3),
     ("near_black", "near-black dE", 2),
+    ("bright", "bright dB", 2),
     ("pieapp", "PieAPP", 3),
     ("dists", "DISTS", 3),
     ("clip_iqa", "CLIP-IQA", 3),

@@ -88,6 +88,17 @@ def test_a_cast_in_near_black_is_measured_and_noise_is_not():
     assert np.isnan(metrics.near_black(reference[:, 32:], reference[:, 32:]))
 
 
+def test_what_is_bright_is_scored_by_itself():
+    reference = np.full((64, 64, 3), 0.5)
+    reference[:, 32:] = 0.9
+    dark_wrong, bright_wrong = reference.copy(), reference.copy()
+    dark_wrong[:, :32] = 0.4
+    bright_wrong[:, 32:] = 0.8
+    assert metrics.bright(dark_wrong, reference) == metrics.psnr(reference, reference)
+    assert metrics.bright(bright_wrong, reference) == pytest.approx(20)
+    assert np.isnan(metrics.bright(reference[:, :32], reference[:, :32]))
+
+
 def test_the_command_tells_both_of_every_network(run, frames):
     stills = [word for frame in frames for word in ("--still", frame)]
     code, out, err = run("check", "fast-bayer", *stills, "--ordinary", frames[0], "--amp", "4")
