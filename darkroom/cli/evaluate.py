@@ -221,7 +221,7 @@ def evaluate(
             metering.ratios(amplifier, amp or "auto", at, by, cfa or "bayer", lights)
         return
     _alone("--amplifier", amplifier, {"fit": fit})
-    _alone("--amplifier and --sensor", sensor, {"scenes": scenes})
+    _alone("--amplifier or --sensor", sensor, {"scenes": scenes})
     if sensor:
         if simulate or pairs or merge or len(models or []) > 1:
             raise SettingsError("--sensor: takes one network and photos; leave --simulate, --pairs and --merge out")

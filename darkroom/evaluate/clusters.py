@@ -104,7 +104,8 @@ def measured(most: int, on_step: Callable[[str], None]) -> Iterator[Figure]:
             spans = [_lasts(photo, workers, tasks, cores[:workers]) for tasks in (FEW, MANY)]
             rate = (MANY - FEW) * workers * cluster.CHUNK / (spans[1] - spans[0])
             alone = alone or rate
-            yield Figure(f"{workers} workers on as many cores: photos of {MEGAPIXELS:g} MP a second", rate, "")
+            who = "1 worker on a core" if workers == 1 else f"{workers} workers on a core each"
+            yield Figure(f"{who}: photos of {MEGAPIXELS:g} MP a second", rate, "")
             if workers > 1:
                 yield Figure(f"{workers} workers: of {workers} times one", rate / workers / alone, "", "at least 0.95")
 

@@ -9,6 +9,7 @@ one process, and no example; an example is drawn when it is first picked. The ri
 of a GPU in its own memory, for it takes batches faster than they could be sent there.
 """
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from itertools import chain, count, islice
 from pathlib import Path
@@ -126,7 +127,10 @@ class Pool:
         if self._device.type != "cpu":
             bright, reference = (torch.empty(shape, dtype=torch.half, device=self._device) for shape in shapes)
             return bright, reference
-        starts = (0, 2 * int(np.prod(shapes[0])))
+        sizes = [2 * int(np.prod(shape)) for shape in shapes]
+        starts = (0, sizes[0])
+        if hasattr(os, "posix_fallocate"):  # a mapped hole that finds no room later on kills the process
+            os.posix_fallocate(self._file.fileno(), 0, sum(sizes))
         first, second = (
             np.memmap(self._file, np.float16, "r+" if i else "w+", offset=start, shape=shape)
             for i, (start, shape) in enumerate(zip(starts, shapes, strict=True))

@@ -1,5 +1,6 @@
 """The pool of examples: the same picks from the same step, each example drawn once and used several times."""
 
+import errno
 import os
 from collections import Counter
 
@@ -107,3 +108,14 @@ def test_a_lost_process_is_told_of(tmp_path):
     with pytest.raises(DarkroomError, match=r"draws examples was lost \(.*\); try --threads 1"):
         next(ahead.batches(0))
     ahead.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be asked for here")
+def test_a_disk_without_room_for_the_ring_is_told_before_it_is_mapped(kept, monkeypatch):
+    def full(file: int, offset: int, length: int) -> None:
+        assert (offset, length) == (0, 32 * 2 * (4 * 3 * 3 + 3 * 6 * 6))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        next(kept.batches(0))
