@@ -41,7 +41,7 @@ TESTS = {
     "blocks": ["develop/test_finish", "develop/test_tone"],
     "curves": ["develop/test_finish", "develop/test_pipeline"],
     "engines": ["develop/test_engines", "develop/test_model"],
-    "grain": ["develop/test_hotsites", "develop/test_burst"],
+    "grain": ["develop/test_grain", "develop/test_hotsites"],
     "linear": ["write/test_linear"],
     "onnxfile": ["develop/test_onnxfile", "develop/test_door"],
     "pipeline": ["develop/test_pipeline"],
