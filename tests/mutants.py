@@ -38,7 +38,7 @@ TESTS = {
     "intact": ["decode/test_refusals", "evaluate/test_faults"],
     "raw": ["decode/test_raw", "decode/test_refusals", "decode/test_render"],
     "tags": ["decode/test_tags", "decode/test_raw"],
-    "blocks": ["develop/test_finish", "develop/test_tone"],
+    "blocks": ["develop/test_blocks", "develop/test_finish"],
     "curves": ["develop/test_finish", "develop/test_pipeline"],
     "engines": ["develop/test_engines", "develop/test_model"],
     "grain": ["develop/test_grain", "develop/test_hotsites"],
