@@ -85,3 +85,58 @@ def test_noise_is_that_of_the_picture_exposure_included(tmp_path, monkeypatch):
         look = finish.Look(exposure=stops)
         pipeline.expose(frame, model=network, settings=pipeline.Settings(amplifier.parse("4"), sharpen=1.0, look=look))
     assert heard[1] == pytest.approx(2 * heard[0], rel=1e-3)
+
+
+def by_definition(light: np.ndarray, strength: float, noise: float) -> np.ndarray:
+    """(H, W, 3) linear light sharpened, pixel by pixel in float64."""
+    luma = light.astype(np.float64) @ [0.2126, 0.7152, 0.0722]
+    around = np.pad(luma, 2, "edge")
+    taps = np.array([0.05, 0.25, 0.4, 0.25, 0.05])
+    windows = np.lib.stride_tricks.sliding_window_view(around, (5, 5))
+    detail = luma - np.einsum("yxij,i,j->yx", windows, taps, taps)
+    gained = detail * detail**2 / (detail**2 + (0.35 * noise) ** 2 + 1e-12)
+    factor = 1 + 1.5 * strength * gained / np.maximum(luma, 1e-6)
+    return light * np.clip(factor, 0.5, 2)[..., None]
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("low", [0.0, 0.4])
+def test_each_pixel_gains_what_stands_above_the_noise(strength, noise, low):
+    """From none of the light on, lamps beside black are bounded; from four tenths on, nothing is."""
+    light = np.random.default_rng(3).uniform(low, 1, (20, 33, 3)).astype(np.float32)
+    after = sharpen.sharpened(light, strength, lambda luma: np.full_like(luma, noise), bits=32)
+    assert after.dtype == np.float32
+    assert np.abs(after - by_definition(light, strength, noise)).max() < 1e-5
+
+
+def test_the_noise_is_asked_for_the_light_of_each_pixel():
+    heard = []
+    light = np.random.default_rng(3).random((6, 5, 3), np.float32)
+
+    def noise(luma):
+        heard.append(luma.copy())
+        return np.zeros_like(luma)
+
+    sharpen.sharpened(light, 1.0, noise, bits=32)
+    assert heard[0] == pytest.approx(light @ np.array([0.2126, 0.7152, 0.0722]), rel=1e-5)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_codes_are_read_and_rounded_at_their_own_depth(dtype, bits):
+    """At no strength: every code is what it was, or the nearest of the other depth."""
+    full = np.iinfo(dtype).max
+    codes = np.linspace(0, full, 768).astype(dtype).reshape(16, 16, 3)
+    after = sharpen.sharpened(codes, 0.0, quiet, bits=bits)
+    assert after.dtype == (np.uint8 if bits == 8 else np.uint16)
+    assert np.abs(after - codes / full * (2**bits - 1)).max() <= 0.51
+
+
+def test_a_pixel_is_made_twice_or_half_as_bright_at_most_and_black_stays():
+    light = np.zeros((9, 9, 3), np.float32)
+    light[4, 4], light[4, 6] = 0.2, 1e-5
+    after = sharpen.sharpened(light, 1.0, quiet, bits=32)
+    assert after[4, 4, 0] == pytest.approx(0.4)
+    assert after[4, 6, 0] == pytest.approx(0.5e-5)
+    assert np.count_nonzero(after) == 6

@@ -68,3 +68,64 @@ def test_a_wide_space_changes_the_pixels_its_profile_and_exif_and_advises_16_bit
 def test_a_dng_takes_neither_size_nor_space(run, photo):
     code, _, err = run("develop", "a.dng", "-o", "b.dng", "--long-edge", "40", "--colour-space", "rec2020")
     assert code == 2 and err.startswith("darkroom: --long-edge, --colour-space: finish a picture, and a DNG")
+
+
+@pytest.mark.parametrize(
+    ("wish", "sides"),
+    [
+        (Size(), (400, 600)),
+        (Size(long_edge=300), (200, 300)),
+        (Size(long_edge=600), (400, 600)),
+        (Size(long_edge=601), (400, 600)),
+        (Size(megapixels=0.06), (200, 300)),
+        (Size(megapixels=0.24), (400, 600)),
+        (Size(megapixels=0.5), (400, 600)),
+        (Size(long_edge=300, megapixels=0.015), (100, 150)),
+        (Size(long_edge=150, megapixels=0.06), (100, 150)),
+        (Size(long_edge=1), (1, 1)),
+    ],
+)
+def test_the_smaller_of_two_wishes_is_met_in_proportion(wish, sides):
+    assert wish.of(400, 600) == sides and wish.of(600, 400) == sides[::-1]
+
+
+def test_a_thin_picture_keeps_a_pixel_across():
+    assert Size(long_edge=10).of(1, 1000) == (1, 10) and Size(long_edge=10).of(1000, 1) == (10, 1)
+
+
+def areas(light: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The mean over the area of each new pixel, by the share that it has of each old one."""
+
+    def shares(length: int, wanted: int) -> np.ndarray:
+        edges = np.arange(wanted + 1) * length / wanted
+        ends = np.minimum(edges[1:, None], np.arange(length) + 1)
+        return np.clip(ends - np.maximum(edges[:-1, None], np.arange(length)), 0, None) * wanted / length
+
+    return np.einsum("iy,jx,yxc->ijc", shares(len(light), size[0]), shares(light.shape[1], size[1]), light)
+
+
+@pytest.mark.parametrize("rows", [None, 40, 200])
+@pytest.mark.parametrize(("shape", "edge"), [((60, 40), 30), ((40, 64), 16), ((90, 60), 30)])
+def test_every_pixel_is_the_mean_of_its_area(shape, edge, rows, monkeypatch):
+    if rows is not None:
+        monkeypatch.setattr(size, "_BAND", rows)
+    picture = np.random.default_rng(0).random((*shape, 3), np.float32)
+    small = size.reduced(picture, Size(long_edge=edge))
+    assert small == pytest.approx(areas(picture, small.shape[:2]), abs=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_codes_become_light_and_come_back_as_they_were(dtype):
+    full = np.iinfo(dtype).max
+    codes = np.linspace(0, full, 768).astype(dtype).reshape(16, 16, 3)
+    light = size._light(codes)
+    assert light.dtype == np.float32 and light == pytest.approx(srgb_to_linear(codes / full), abs=1e-6)
+    back = size._codes(light, codes.dtype)
+    assert back.dtype == dtype and np.array_equal(back, codes)
+    beyond = size._codes(np.array([-0.1, 1.2], np.float32), codes.dtype)
+    assert beyond.tolist() == [0, full]
+
+
+def test_light_stays_what_it_is():
+    light = np.array([[[-0.5, 0.3, 7.0]]], np.float32)
+    assert np.array_equal(size._codes(size._light(light), light.dtype), light)

@@ -90,7 +90,8 @@ def test_black_stays_black_and_a_dark_sky_stays_grey(look):
 @pytest.mark.parametrize("look", [Look(contrast=1.0), Look(tone=1.0)])
 def test_tones_keep_hue_and_saturation(look):
     plain, shown = render(night(), Look()), render(night(), look)
-    assert shown / shown.sum(axis=2, keepdims=True) == pytest.approx(plain / plain.sum(axis=2, keepdims=True), abs=1e-3)
+    hues = [picture / picture.sum(axis=2, keepdims=True) for picture in (plain, shown)]
+    assert np.abs(hues[1] - hues[0]).max() < 1e-3
 
 
 def test_brighter_stays_brighter_on_a_ramp():
@@ -115,3 +116,99 @@ def test_contrast_sets_in_between_noise_and_light(level, seen):
     tone.shape(light, tone.base(plain, step), slice(0, 96), tone=0.0, contrast=1.0)
     gained = np.log2(light[0] / plain[0])[30:-30, 30:-30]
     assert (gained / texture[30:-30, 30:-30]).mean() == pytest.approx(seen, abs=0.03)
+
+
+def bent(light: float) -> float:
+    """What the shoulder makes of a grey, by its definition: from a half at slope 1 to 1 at eight times white."""
+    steep, above = 7.5 / 0.5, (light - 0.5) / 7.5
+    return 0.5 + 0.5 * steep * above / (1 + (steep - 1) * above)
+
+
+@pytest.mark.parametrize("light", [0.5, 0.6, 1.0, 2.5, 7.9, 8.0])
+def test_the_shoulder_bends_the_brightest_colour_and_the_others_follow(light):
+    lamp = np.array([0.3, 1.0, 0.1], np.float32).reshape(3, 1, 1) * np.float32(light)
+    tone.roll(lamp, 8.0)
+    assert lamp.ravel() == pytest.approx(bent(light) * np.array([0.3, 1, 0.1]), rel=1e-5)
+
+
+def test_the_shoulder_cuts_negatives_and_leaves_black():
+    light = np.array([[-1.0, 0.2, 0.4], [0, 0, 0]], np.float32).T.reshape(3, 2, 1)
+    tone.roll(light, 8.0)
+    assert light.ravel() == pytest.approx(np.array([0, 0, 0.2, 0, 0.4, 0]))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "step"),
+    [(1, 1, 1), (384, 384, 1), (385, 10, 2), (10, 768, 2), (769, 769, 3), (4000, 6000, 16)],
+)
+def test_a_sample_has_384_places_along_a_side_at_most(height, width, step):
+    assert tone.step(height, width) == step
+
+
+def flat(level: float, slope: float = 0.0) -> tone.Base:
+    """A base that is the same everywhere, or follows brightness."""
+    plane = np.ones((3, 4), np.float32)
+    return tone.Base(plane * np.float32(slope), plane * np.float32(level), 5)
+
+
+def shaped(ev: float, base: tone.Base, **wishes: float) -> float:
+    """EV that a grey gains."""
+    light = np.full((3, 15, 20), 2.0**ev, np.float32)
+    tone.shape(light, base, slice(0, 15), **{"tone": 0.0, "contrast": 0.0, **wishes})
+    assert np.ptp(light) < 1e-5 * light.max()
+    return float(np.log2(light[0, 0, 0])) - ev
+
+
+@pytest.mark.parametrize(("level", "most"), [(-2.47, 0.0), (-4.97, 1.4), (0.03, -1.4)])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_tone_moves_most_two_and_a_half_stops_from_middle_grey(level, most, strength):
+    assert shaped(-3, flat(level), tone=strength) == pytest.approx(strength * most, abs=1e-4)
+    for beside in (level - 0.3, level + 0.3):
+        if most:
+            assert abs(shaped(-3, flat(beside), tone=strength)) < strength * 1.4
+
+
+def test_tone_fades_with_distance_as_a_bell_does():
+    away = 2.0
+    moved = shaped(-3, flat(-2.47 - 2.5 * away), tone=1.0)
+    assert moved == pytest.approx(1.4 * np.exp(0.5) * away * np.exp(-0.5 * away**2), rel=1e-4)
+
+
+def test_the_base_follows_brightness_by_its_slope():
+    assert shaped(-6, flat(1.03, slope=1.0), tone=1.0) == pytest.approx(1.4, abs=1e-4)
+
+
+@pytest.mark.parametrize(("level", "seen"), [(-9.5, 0.0), (-8.0, 5 / 32), (-7.0, 0.5), (-6.0, 27 / 32), (-4.5, 1.0)])
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_contrast_adds_detail_by_the_level_it_stands_on(level, seen, strength):
+    assert shaped(level + 0.4, flat(level), contrast=strength) == pytest.approx(strength * 0.4 * seen, abs=1e-4)
+
+
+def test_tone_and_contrast_are_added():
+    both = shaped(-6.5, flat(-6), tone=0.4, contrast=0.7)
+    alone = shaped(-6.5, flat(-6), tone=0.4), shaped(-6.5, flat(-6), contrast=0.7)
+    assert both == pytest.approx(sum(alone), abs=1e-4) and min(map(abs, alone)) > 0.1
+
+
+def test_brightness_is_that_of_rec_709_and_ends_twelve_stops_below_white():
+    light = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0], [-5, 0, 0]], np.float32)
+    found = tone._brightness(light.T.reshape(3, 6, 1)).ravel()
+    assert found == pytest.approx([*np.log2([0.2126, 0.7152, 0.0722, 1.0]), -12, -12], abs=1e-5)
+
+
+def test_a_base_follows_edges_of_stops_and_not_what_is_less():
+    """Where brightness varies by v EV squared, v / (v + 1) of it stays in the base."""
+    for stops, share in ((0.2, 0.01 / 1.01), (8.0, 16 / 17)):
+        ev = -5 + stops * (np.indices((80, 90)).sum(0) % 2 - 0.5)
+        fitted = tone.base(np.stack([2.0**ev] * 3).astype(np.float32), 7)
+        assert fitted.step == 7
+        assert fitted.slope == pytest.approx(share, rel=0.05)
+        assert fitted.offset == pytest.approx(-5 * (1 - share), rel=0.05)
+
+
+def test_a_base_is_fitted_over_sixteen_places_either_way():
+    """What a single light changes: within the window of a window."""
+    light = np.full((3, 80, 90), 0.01, np.float32)
+    light[:, 40, 45] = 1
+    changed = np.argwhere(tone.base(light, 1).slope > 1e-6)
+    assert changed.min(0).tolist() == [8, 13] and changed.max(0).tolist() == [72, 77]
