@@ -101,7 +101,7 @@ def test_an_identity_matrix_gives_every_value_back(bits):
     picture = develop(every, bits=bits)
     expected = every.transpose(1, 2, 0) / 65535 * TOP[bits]
     if bits == 32:
-        assert picture == pytest.approx(to_linear(expected), abs=1e-6)
+        assert np.abs(picture - to_linear(expected)).max() < 1e-6
     else:
         assert np.array_equal(picture, np.floor(expected + 0.5))
 
@@ -259,7 +259,7 @@ def test_every_setting_changes_the_picture():
 def test_exposure_doubles_linear_light():
     rgb = random(high=20000)
     once, twice = (develop(rgb, look=Look(exposure=ev), bits=32) for ev in (0, 1))
-    assert twice == pytest.approx(2 * once, abs=1e-4)
+    assert np.abs(twice - 2 * once).max() < 1e-4
 
 
 def test_stretch_maps_its_percentiles_of_light_to_black_and_white():
@@ -267,7 +267,7 @@ def test_stretch_maps_its_percentiles_of_light_to_black_and_white():
     light = develop(rgb, bits=32)
     low, high = np.percentile(light, finish.STRETCHED)
     stretched = develop(rgb, look=Look(stretch=True), bits=32).clip(0, 1)
-    assert stretched == pytest.approx(np.clip((light - low) / (high - low), 0, 1), abs=1e-3)
+    assert np.abs(stretched - np.clip((light - low) / (high - low), 0, 1)).max() < 1e-3
     assert np.mean(stretched == 0) == pytest.approx(0.01, abs=0.005)
     assert np.mean(stretched == 1) == pytest.approx(0.01, abs=0.005)
 

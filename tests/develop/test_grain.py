@@ -178,3 +178,16 @@ def test_a_darkest_level_a_little_off_the_line_is_not_believed_alone():
     calm = [120.0] + [100.0] * 15
     found = line(calm, LIGHT.tolist())
     assert found.gain == 0 and found.read**2 == pytest.approx(16 / sum(1 / each for each in calm))
+
+
+def test_a_level_is_never_calmer_than_rounding():
+    found = line([0.0] + [200.0] * 15, (3000 + LIGHT).tolist())
+    assert found.gain == pytest.approx(0.29**2 / 3000, rel=0.01)
+
+
+@pytest.mark.parametrize(("light", "told"), [(7000, True), (7400, False)])
+def test_white_is_counted_from_black(light, told):
+    """Nine tenths of the way from 8000 to 16000 are 7200."""
+    mosaic = np.rint(8000 + light + np.random.default_rng(0).normal(0, 20, (192, 192))).astype(np.uint16)
+    found = grain.measure(frame_of(mosaic, "bayer", black=8000, white=16000))
+    assert (found.read > 10) is told and (found == grain.Noise(0.29, 0.0)) is not told
