@@ -15,6 +15,7 @@ from darkroom.batch import batch
 from darkroom.batch import sheet as batch_sheet
 from darkroom.batch.batch import Result
 from darkroom.batch.sheet import Sheet
+from darkroom.errors import OutputError
 from darkroom.write import sheet
 from darkroom.write.sheet import Entry
 
@@ -179,3 +180,81 @@ def test_thumbnails_go_from_black_to_white_at_any_depth(dtype, white):
     if dtype == np.float32:
         grey = batch_sheet._eight(np.array([-1, 0.216, 2], np.float32))
         assert grey.tolist() == [0, 128, 255], "linear light under the sRGB curve"
+
+
+def written(*entries: Entry, title: str = "night") -> str:
+    sheet.write(Path("index.html"), list(entries), title)
+    return Path("index.html").read_text()
+
+
+def test_cameras_are_offered_once_in_order_and_failures_counted():
+    cameras = ("B", "A", "B", "", "C & D")
+    page = written(*(Entry("a", "a", camera=camera) for camera in cameras), Entry("b", error="no light"))
+    options = page.split('<select id="camera">')[1].split("</select>")[0]
+    assert options == ('<option value="">all</option><option>A</option><option>B</option><option>C &amp; D</option>')
+    assert "<p>5 pictures, 1 failed</p>" in page and sheet.MARK in page
+    assert [int(number) for number in re.findall(r'data-number="(\d+)"', page)] == list(range(6))
+
+
+def test_a_card_tells_the_ratio_and_leads_to_its_view():
+    page = written(Entry("a <b>.png", "a.png", thumbnail="small.jpg", camera="A & B", ratio=123.456789))
+    card = page.split('<main id="grid">')[1].split("</main>")[0]
+    assert card == (
+        '<a class="card" href="#p0" data-number="0" data-ratio="123.457" data-camera="A &amp; B">'
+        '<img loading="lazy" src="small.jpg" alt="a &lt;b&gt;.png"><b>a &lt;b&gt;.png</b><span>x123</span></a>'
+    )
+
+
+def test_a_card_without_thumbnail_shows_the_picture_and_one_without_ratio_tells_none():
+    card = sheet._card(3, Entry("a", "folder/a b.png"))
+    assert 'src="folder/a%20b.png"' in card and card.endswith("<span></span></a>") and 'data-ratio="0"' in card
+
+
+def test_a_card_of_a_failure_says_so_and_shows_no_picture():
+    card = sheet._card(7, Entry("a.dng", error="a.dng: no light"))
+    assert card == (
+        '<a class="card bad" href="#p7" data-number="7" data-ratio="0" data-camera="">'
+        '<span class="none">failed</span><b>a.dng</b><span>failed</span></a>'
+    )
+
+
+def test_a_view_tells_every_fact_that_is_known():
+    known = Entry(
+        "a", "a", ratio=12.34, exposure="1/30 s", iso=3200.4, camera="A", clipped=0.01234, notes=("<one>", "2")
+    )
+    view = sheet._view(0, known, 1)
+    facts = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", view)
+    assert facts == [
+        ("ratio", "x12.3"), ("exposure", "1/30 s"), ("ISO", "3200"), ("camera", "A"), ("clipped", "1.2 %")
+    ]  # fmt: skip
+    assert view.endswith("</dl><p>&lt;one&gt;</p><p>2</p></section>")
+    assert "<dl></dl>" in sheet._view(0, Entry("a", "a"), 1)
+    assert "<dd>0.0 %</dd>" in sheet._view(0, Entry("a", "a", clipped=0.0), 1), "none clipped is known, too"
+
+
+def test_a_slider_needs_both_pictures():
+    both, one, none = (
+        sheet._view(0, entry, 1)
+        for entry in (Entry("a", "a.png", "b.jpg"), Entry("a", "a.png"), Entry("a", error="x<y"))
+    )
+    assert both.count("<figure") == 2 and both.count('type="range"') == 1
+    assert re.findall(r'<figure class="(\w+)"><img loading="lazy" src="(.*?)" alt="(.*?)">', both) == [
+        ("after", "a.png", "developed"),
+        ("before", "b.jpg", "plainly amplified"),
+    ]
+    assert 'min="0" max="100" value="50"' in both
+    assert one.count("<figure") == 1 and "<input" not in one
+    assert "<figure" not in none and '<p class="error">x&lt;y</p>' in none
+
+
+@pytest.mark.parametrize(("number", "before", "after"), [(0, 2, 1), (1, 0, 2), (2, 1, 0)])
+def test_the_ways_from_view_to_view_go_round(number, before, after):
+    view = sheet._view(number, Entry("a", "a"), 3)
+    assert f'<section id="p{number}">' in view
+    assert f'href="#p{before}" rel="prev"' in view and f'href="#p{after}" rel="next"' in view
+
+
+def test_a_page_that_cannot_be_written_names_the_way_out():
+    with pytest.raises(OutputError) as refused:
+        sheet.write(Path("gone/index.html"), [], "night")
+    assert str(refused.value) == "gone/index.html: cannot be written (no such file or directory); leave --sheet out"

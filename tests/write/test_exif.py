@@ -1,3 +1,4 @@
+import io
 import shutil
 import struct
 import subprocess
@@ -351,3 +352,52 @@ def test_a_drawn_raw_tells_the_side_of_the_equator_and_of_greenwich(write_dng, p
     for name, degrees in (("GPSLatitude", abs(place[0])), ("GPSLongitude", abs(place[1]))):
         above, below, *rest = told[name]
         assert above / below == degrees and rest == [0, 1, 0, 1]
+
+
+def boxes(data: bytes, at: int = 0, end: int | None = None) -> list[tuple[bytes, int, int]]:
+    return list(exif._boxes(io.BytesIO(data), at, len(data) if end is None else end))
+
+
+def test_boxes_are_walked_with_short_and_long_headers_and_end_with_what_holds_them():
+    data = box(b"one ", b"abc") + long_box(b"two ", b"de") + box(b"six ")
+    assert boxes(data) == [(b"one ", 8, 11), (b"two ", 27, 29), (b"six ", 37, 37)]
+    assert boxes(data, 0, 10) == [(b"one ", 8, 10)], "no further than the box around it"
+    assert boxes(data, 11) == boxes(data)[1:] and boxes(data, 11, 11) == []
+    assert boxes(struct.pack(">I4s", 7, b"tiny") + data) == [], "shorter than its own header"
+    assert boxes(struct.pack(">I4sQ", 1, b"tiny", 15) + data) == []
+
+
+@pytest.mark.parametrize(
+    ("exposure", "tags"),
+    [
+        (Exposure(1e-9, 0.99, 0.1), set()),
+        (Exposure(1e5, float("inf"), 1e3), set()),
+        (Exposure(2e-9, 1, 0.11), {EXPOSURE_TIME, ISO, F_NUMBER}),
+        (Exposure(99_999, 65536, 999), {EXPOSURE_TIME, ISO, F_NUMBER}),
+    ],
+)
+def test_of_an_exposure_only_what_can_be_is_told(exposure, tags):
+    assert exif._exposure(frame(exposure)).keys() == tags
+
+
+@pytest.mark.parametrize("tag", [MAKE, EXPOSURE_TIME])
+@pytest.mark.parametrize(("length", "kept"), [(9, True), (10, True), (11, False)])
+def test_a_value_is_kept_up_to_the_longest_and_if_wanted(tag, length, kept):
+    value = tiff.Field(tiff.UNDEFINED, b"x" * length)
+    assert (tag in exif._kept({tag: value}, {MAKE, EXPOSURE_TIME}, 10)) is kept
+    assert not exif._kept({tag: value}, {MODEL}, 10)
+
+
+def test_a_text_is_cut_to_what_a_value_may_hold_with_its_end():
+    assert exif._text("x" * 5000).value == b"x" * (exif._LONGEST_VALUE - 1) + b"\0"
+
+
+@pytest.mark.parametrize(("srgb", "told"), [(True, 1), (False, 65535)])
+def test_what_every_file_tells_of_itself(tmp_path, srgb, told):
+    found = exif.directories(tmp_path / "gone", frame(), 2, width=7, height=5, software="s", srgb=srgb)
+    assert [tiff.first(found, tag) for tag in (274, 531, 296)] == [1, 1, 2]
+    assert found[282].value == found[283].value == struct.pack("<II", 72, 1)
+    shot = found[EXIF_IFD]
+    assert [tiff.first(shot, tag) for tag in (COLOR_SPACE, PIXEL_X, PIXEL_Y)] == [told, 7, 5]
+    assert (shot[36864].value, shot[40960].value, shot[37121].value) == (b"0232", b"0100", b"\1\2\3\0")
+    assert GPS_IFD not in found

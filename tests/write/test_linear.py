@@ -16,6 +16,7 @@ from tifffile import TiffFile
 from darkroom import tiff
 from darkroom.errors import OutputError
 from darkroom.frame import Exposure
+from darkroom.tiff import BYTE, LONG, RATIONAL, SHORT, SIGNED_RATIONAL
 from darkroom.write import linear
 from darkroom.write.dng import Circumstances
 
@@ -245,3 +246,101 @@ def test_the_preview_says_how_its_colours_are_sampled(run, night):
     with TiffFile("a.dng") as file:
         told = {tag.code: tag.value for tag in file.pages[0].tags.values()}
     assert told[254] == 1 and told[530] == (1, 1) and told[531] in (1, (1,))
+
+
+@pytest.mark.parametrize(
+    ("side", "long"),
+    [(1, 1), (511, 511), (512, 512), (513, 272), (1000, 512), (1024, 512), (1025, 352), (1200, 400), (4000, 512)],
+)
+def test_tiles_are_the_fewest_and_equal_up_to_sixteen(side, long):
+    assert linear._tile(np.empty((side, 100, 3), np.uint16)) == (long, 100)
+    assert linear._tile(np.empty((100, side, 3), np.uint16)) == (100, long)
+
+
+def test_tiles_go_row_by_row_and_end_with_the_picture():
+    light = np.arange(520 * 1030 * 3, dtype=np.uint16).reshape(520, 1030, 3)
+    tiles = list(linear._tiles(light))
+    assert [tile.shape[:2] for tile in tiles] == [(rows, columns) for rows in (272, 248) for columns in (352, 352, 326)]
+    assert np.array_equal(np.vstack([np.hstack(tiles[:3]), np.hstack(tiles[3:])]), light)
+
+
+def numbers(told: tiff.Field) -> list[float]:
+    kind = {BYTE: "B", SHORT: "<u2", LONG: "<u4", RATIONAL: "<u4", SIGNED_RATIONAL: "<i4"}[told.kind]
+    found = np.frombuffer(told.value, kind)
+    return (found[::2] / found[1::2] if told.kind in (RATIONAL, SIGNED_RATIONAL) else found).tolist()
+
+
+@pytest.mark.parametrize(("aspect", "scale"), [(1.0, [1, 1]), (2.0, [2, 1]), (0.5, [1, 2])])
+def test_the_samples_are_told_of_in_full(aspect, scale):
+    light = np.zeros((520, 1030, 3), np.uint16)
+    told = linear._samples(light, negative(pixel_aspect=aspect, denoised=0.75), [8, 100], [92, 50])
+    assert {tag: numbers(field) for tag, field in told.items()} == {
+        254: [0],
+        256: [1030],
+        257: [520],
+        258: [16, 16, 16],
+        259: [7],
+        262: [34892],
+        277: [3],
+        284: [1],
+        322: [352],
+        323: [272],
+        324: [8, 100],
+        325: [92, 50],
+        50713: [1, 1],
+        50714: [0, 0, 0],
+        50717: [65535] * 3,
+        50718: scale,
+        50719: [0, 0],
+        50720: [1030, 520],
+        50738: [0],
+        50829: [0, 0, 520, 1030],
+        50935: [0.75],
+    }
+
+
+def test_the_preview_is_told_of_in_full():
+    told = linear._preview(np.zeros((20, 30, 3), np.uint8), 1000, 321)
+    assert {tag: numbers(field) for tag, field in told.items()} == {
+        254: [1],
+        256: [30],
+        257: [20],
+        258: [8, 8, 8],
+        259: [7],
+        262: [6],
+        273: [1000],
+        277: [3],
+        278: [20],
+        279: [321],
+        284: [1],
+        529: pytest.approx([0.299, 0.587, 0.114]),
+        530: [1, 1],
+        531: [1],
+        532: [0, 255, 128, 255, 128, 255],
+        50970: [2],
+    }
+
+
+def test_colour_is_told_for_daylight_and_white_becomes_d50():
+    told = linear._colour(negative())
+    assert [numbers(told[tag]) for tag in (50706, 50707, 50730, 50778, 51110)] == [
+        [1, 4, 0, 0], [1, 2, 0, 0], [0], [21], [1]
+    ]  # fmt: skip
+    forward = np.reshape(numbers(told[50964]), (3, 3))
+    assert forward.sum(1) == pytest.approx([0.96422, 1, 0.82521], abs=1e-6)
+    assert numbers(told[50728]) == pytest.approx(negative().neutral.tolist(), abs=1e-6)
+    assert linear._colour(negative(camera=""))[50708].value == b"unknown\0"
+
+
+@pytest.mark.parametrize(("ratio", "told"), [(2.0, "2"), (123.456789, "123.457"), (0.5, "0.5")])
+def test_the_ratio_is_told_in_xmp(ratio, told):
+    packet = linear._xmp(ratio).decode()
+    assert f'darkroom:Ratio="{told}"' in packet
+    assert packet.startswith('<?xpacket begin="\ufeff"') and packet.endswith('<?xpacket end="w"?>')
+
+
+def test_of_the_photo_only_the_colour_space_is_not_told():
+    kept = tiff.field(SHORT, 1)
+    tags = {271: kept, 34665: {40961: kept, 40962: kept}}
+    assert linear._told(tags) == {271: kept, 34665: {40962: kept}} and 40961 in tags[34665]
+    assert linear._told({271: kept}) == {271: kept}

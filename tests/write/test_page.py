@@ -182,3 +182,115 @@ def test_names_stand_in_the_middle_of_their_axes_and_numbers_beside_their_ticks(
         below = next(text for text in svg.iter("text") if text.text == told and text.get("text-anchor") == "middle")
         assert below.get("x") == line.get("x1") and (float(line.get("y1")), float(line.get("y2"))) == (foot, foot + 5)
         assert foot + 10 < float(below.get("y")) < page.HEIGHT - 8, "above the axis's name"
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ((0.0, 10.0), (0, 2, 4, 6, 8, 10)),
+        ((1.0, 100.0), (0, 20, 40, 60, 80, 100)),
+        ((0.13, 0.91), (0, 0.2, 0.4, 0.6, 0.8, 1)),
+        ((-3.0, 3.0), (-4, -2, 0, 2, 4)),
+        ((8.0, 8.0), (4, 6, 8, 10, 12)),
+        ((-8.0, -8.0), (-12, -10, -8, -6, -4)),
+        ((0.0, 0.0), (-0.6, -0.4, -0.2, 0, 0.2, 0.4, 0.6)),
+        ((1.0, 101.0), (1, 10, 100, 1000)),
+        ((0.01, 10.0), (0.01, 0.1, 1, 10)),
+        ((1.0, 1e6), (1, 10, 100, 1e3, 1e4, 1e5, 1e6)),
+        ((1.0, 1e7), (1, 1e2, 1e4, 1e6)),
+        ((0.0, 1000.0), (0, 200, 400, 600, 800, 1000)),
+    ],
+)
+def test_ticks_are_round_and_hold_the_values_between_them(values, ticks):
+    assert page._axis(values).ticks == pytest.approx(ticks)
+
+
+def test_places_along_an_axis_go_from_its_first_tick_to_its_last():
+    even, decades = page._axis((-3.0, 3.0)), page._axis((1.0, 1e7))
+    assert [even.place(value) for value in (-4, 0, 2, 4)] == pytest.approx([0, 0.5, 0.75, 1])
+    assert [decades.place(value) for value in (1, 10, 1e7)] == pytest.approx([0, 1 / 7, 1])
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(0.0, "0"), (123456.0, "1.2346e+05"), (99999.0, "99,999"), (-0.123456, "-0.12346"), (1e6, "1e+06"),
+     (-2.3456e6, "-2.35e+06")],
+)  # fmt: skip
+def test_numbers_are_told_with_as_many_digits_as_a_chart_has_room_for(number, told):
+    assert page._told(number) == told
+
+
+def test_points_of_a_curve_bear_dots_up_to_twenty_and_in_its_colour():
+    for many, dots in ((20, 20), (21, 0)):
+        svg = svg_of(page.chart({"y": [(i, i % 3) for i in range(many)]}, x="x", y="y"))
+        assert len(list(svg.iter("circle"))) == dots
+    svg = svg_of(page.chart({f"{i}": [(0, i), (1, i)] for i in range(10)}, x="x", y="y"))
+    circles = list(svg.iter("circle"))
+    assert [circle.get("style") for circle in circles[::2]] == [f"fill:var(--s{i % 8})" for i in range(10)]
+    at = [(float(circle.get("cx")), float(circle.get("cy"))) for circle in circles]
+    assert at == [point for curve in places(svg) for point in curve] and {circle.get("r") for circle in circles} == {
+        "3"
+    }
+
+
+def test_the_ninth_series_is_dashed_and_the_seventeenth_otherwise():
+    assert [page._ink(i) for i in (0, 7, 8, 15, 16)] == [
+        "var(--s0)",
+        "var(--s7)",
+        "var(--s0);stroke-dasharray:6 4",
+        "var(--s7);stroke-dasharray:6 4",
+        "var(--s0);stroke-dasharray:10 4",
+    ]
+
+
+def test_a_legend_goes_on_in_a_new_line_only_where_a_name_no_longer_fits():
+    room = page.WIDTH - page.LEFT - page.RIGHT
+    name = "n" * 40
+    wide = 40 + 6.6 * len(name)
+    assert 2 * wide < room < 3 * wide
+    pieces, height = page._legend([name] * 3)
+    texts = [(float(x), float(y)) for x, y in re.findall(r'<text x="([\d.]+)" y="([\d.]+)"', pieces)]
+    first = page.HEIGHT + 8
+    wanted = [(page.LEFT + 24, first + 4), (page.LEFT + wide + 24, first + 4), (page.LEFT + 24, first + 22)]
+    assert np.allclose(texts, wanted)
+    strokes = re.findall(r'd="M([\d.]+) ([\d.]+)h18"', pieces)
+    assert np.allclose([(float(x) + 24, float(y) + 4) for x, y in strokes], texts)
+    assert height == 8 + 18 + 14 and page._legend([name])[1] == 8 + 14
+    assert page._legend(["n" * 200])[1] == 8 + 14, "a first name stays in its line, however long"
+
+
+def test_fields_of_the_pointer_meet_halfway_between_the_places():
+    svg = svg_of(page.chart({"y": [(0, 1), (2, 3), (10, 2)]}, x="x", y="y"))
+    fields = [next(group.iter("rect")) for group in svg.iter("g")]
+    room = page.WIDTH - page.LEFT - page.RIGHT
+    edges = [page.LEFT + room * share for share in (0, 0.1, 0.6)]
+    assert [float(field.get("x")) for field in fields] == pytest.approx(edges, abs=0.11)
+    assert [float(field.get("width")) for field in fields] == pytest.approx(np.diff([*edges, 692]), abs=0.21)
+    assert {(field.get("y"), field.get("height")) for field in fields} == {("12", "244")}
+    lines = [next(group.iter("line")) for group in svg.iter("g")]
+    assert [(line.get("x1"), line.get("y1"), line.get("y2")) for line in lines] == (
+        [(line.get("x2"), str(page.TOP), str(page.HEIGHT - page.BOTTOM)) for line in lines]
+    )
+
+
+@pytest.mark.parametrize(("many", "stops"), [(200, 200), (201, 101), (400, 200), (401, 134)])
+def test_no_more_places_answer_the_pointer_than_can_be_told_apart(many, stops):
+    html = page.chart({"y": [(i, i) for i in range(many)]}, x="x", y="y")
+    assert html.count('class="stop"') == stops
+
+
+@pytest.mark.parametrize(("place", "left"), [(100.0, 108.0), (359.0, 367.0), (360.0, 303.0), (600.0, 543.0)])
+def test_the_box_of_numbers_lies_on_the_side_that_has_room(place, left):
+    box, *said = svg_of(f"<g>{page._tip(['a' * 5, 'b'], place)}</g>")
+    assert float(box.get("x")) == left and (box.get("width"), box.get("height")) == ("49", "40")
+    assert [(float(text.get("x")), float(text.get("y"))) for text in said] == [(left + 8, 28), (left + 8, 44)]
+
+
+def test_what_begins_at_either_end_of_an_axis_is_marked_and_named_beside_its_top():
+    marks = [(0, "first"), (100, "last"), (-0.1, "before"), (100.1, "after")]
+    svg = svg_of(page.chart({"y": [(0, 1), (100, 2)]}, x="s", y="y", marks=marks))
+    lines = [line for line in svg.iter("line") if line.get("class") == "begins"]
+    assert [float(line.get("x1")) for line in lines] == [page.LEFT, page.WIDTH - page.RIGHT]
+    assert {(float(line.get("y1")), float(line.get("y2"))) for line in lines} == {(12, 256)}
+    names = {text.text: (text.get("x"), text.get("y")) for text in svg.iter("text")}
+    assert names["first"] == (str(page.LEFT + 4.0), str(page.TOP + 10)) and not names.keys() & {"before", "after"}

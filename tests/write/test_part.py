@@ -250,3 +250,46 @@ def test_the_file_may_be_read_by_whom_the_umask_says(tmp_path):
 def test_a_folder_that_takes_no_files_is_not_said_to_be_missing():
     with pytest.raises(OutputError, match="the folder /proc takes no files; choose another"):
         image.write(np.zeros((4, 4, 3), np.uint8), Path("/proc/photo.png"), exif=b"", overwrite=False)
+
+
+@pytest.mark.parametrize(("age", "left"), [(59, 1), (61, 0)])
+def test_a_part_is_swept_once_it_is_a_minute_old(tmp_path, monkeypatch, age, left):
+    stale = tmp_path / ".darkroom-0123456789ab.part"
+    stale.write_bytes(b"half")
+    os.utime(stale, (1_000_000, 1_000_000))
+    monkeypatch.setattr(parts.time, "time", lambda: 1_000_000.0 + age)
+    parts.sweep(tmp_path)
+    assert len(list(tmp_path.iterdir())) == left
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX locks")
+def test_a_file_is_locked_by_the_first_who_opens_it_until_it_is_closed(tmp_path):
+    path = tmp_path / "a"
+    path.touch()
+    with path.open("rb") as first, path.open("rb") as second:
+        assert parts._locked(first) and not parts._locked(second)
+        first.close()
+        assert parts._locked(second)
+
+
+def test_a_part_has_a_short_name_of_its_own_and_is_known_while_it_is_written(tmp_path):
+    with parts.part(tmp_path) as (one, file), parts.part(tmp_path) as (other, _):
+        assert one != other and {one, other} <= parts._begun
+        assert one.name.startswith(".darkroom-") and one.name.endswith(".part") and len(one.name) == 27
+        file.write(b"abc")
+        file.seek(0)
+        assert file.read() == b"abc"
+    assert not {one, other} & parts._begun
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (errno.EPERM, "the folder {folder} may not be written to; choose another"),
+        (errno.ENOENT, "the folder {folder} takes no files; choose another"),
+        (errno.EISDIR, "is a folder; choose another name"),
+    ],
+)
+def test_what_keeps_a_file_from_being_written_is_said(tmp_path, code, told):
+    assert parts._reason(OSError(code, os.strerror(code)), tmp_path) == told.format(folder=tmp_path)
+    assert parts._reason(OSError("Odd"), tmp_path) == "cannot be written (odd); check the disk"
