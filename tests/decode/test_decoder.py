@@ -4,12 +4,14 @@ import io
 import json
 import struct
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from darkroom.decode import child, decoder, libraw
+from darkroom.errors import RawError
 
 FACTS = {
     "height": 40,
@@ -144,3 +146,42 @@ def test_what_libraw_printed_is_told_once():
 
 def test_a_path_that_is_no_unicode_is_told():
     assert libraw._is_unicode("naïve.dng") and not libraw._is_unicode("na\udcefve.dng")
+
+
+def previewed(monkeypatch: pytest.MonkeyPatch, header: dict[str, object], body: bytes):
+    """What `preview` makes of an answer, and the request that it sent."""
+    process = saying(json.dumps(header).encode() + b"\n" + body)
+    process.stdin, process.kill, process.returncode = io.BytesIO(), lambda: None, 0
+    process.wait = lambda timeout: 0
+    monkeypatch.setattr(child, "running", lambda: process)
+    return decoder.preview(Path("a.dng"), patience=7.5), json.loads(process.stdin.getvalue())
+
+
+def test_a_preview_is_a_jpeg_or_pixels_or_a_refusal(monkeypatch: pytest.MonkeyPatch):
+    found, request = previewed(monkeypatch, {"bytes": 9, "height": 0, "width": 0}, b"123456789more")
+    assert found == b"123456789"
+    assert request == {"path": str(Path("a.dng").absolute()), "seconds": 17, "preview": True}
+    found, _ = previewed(monkeypatch, {"bytes": 18, "height": 2, "width": 3}, bytes(range(18)))
+    np.testing.assert_array_equal(found, np.arange(18).reshape(2, 3, 3))
+    found, _ = previewed(monkeypatch, {"refused": "None", "detail": "no thumbnail"}, b"")
+    assert found == decoder.Refusal("None", "no thumbnail")
+
+
+@pytest.mark.parametrize(
+    ("size", "body", "said"),
+    [
+        ((0, 0, 0), b"", "without sense"),
+        ((-1, 0, 0), b"", "without sense"),
+        (((1 << 28) + 1, 0, 0), b"", "without sense"),
+        ((17, 2, 3), bytes(17), "without sense"),
+        ((18, 0, 3), bytes(18), "without sense"),
+        ((18, 2, 0), bytes(18), "without sense"),
+        (("long", 0, 0), b"", "without sense"),
+        ((1 << 28, 0, 0), b"short", "crashed"),
+        ((18, 2, 3), bytes(17), "crashed"),
+    ],
+)
+def test_a_preview_of_another_length_than_told_is_no_answer(monkeypatch: pytest.MonkeyPatch, size, body, said):
+    header = dict(zip(("bytes", "height", "width"), size, strict=True))
+    with pytest.raises(RawError, match=rf"^a\.dng: LibRaw .*{said}.*; copy it again from the card$"):
+        previewed(monkeypatch, header, body)
