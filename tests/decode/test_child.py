@@ -10,6 +10,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -282,3 +283,42 @@ def test_a_size_without_sense_is_no_answer(height, width):
     assert decoder._size({"height": 1, "width": 1}) == (1, 1)
     with pytest.raises(EOFError):
         decoder._size({"height": height, "width": width})
+
+
+def test_one_process_runs_until_it_is_ended():
+    first = child.running()
+    assert child.running() is first and first.poll() is None
+    child.end()
+    assert child.process is None and first.returncode is not None
+    assert first.stdin.closed and first.stdout.closed
+    child.end()
+    assert child.running() is not first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs pipes of a chosen size")
+def test_the_pipe_holds_a_megabyte():
+    import fcntl
+
+    child.end()
+    assert fcntl.fcntl(child.running().stdout, fcntl.F_GETPIPE_SZ) == 1 << 20
+
+
+def test_a_forked_process_leaves_the_decoder_to_its_parent(monkeypatch: pytest.MonkeyPatch):
+    held, lock = child.running(), child.lock
+    pipes = [open(os.devnull, "rb") for _ in range(2)]
+    copy = SimpleNamespace(stdin=pipes[0], stdout=pipes[1], returncode=None)
+    monkeypatch.setattr(child, "process", copy)
+    monkeypatch.setattr(child, "lock", lock)
+    child._forget()
+    assert child.process is None and child.lock is not lock
+    assert copy.returncode == 0 and all(pipe.closed for pipe in pipes)
+    assert held.poll() is None
+
+
+def test_the_package_is_looked_for_first_where_the_parent_does_not_name_it(monkeypatch, tmp_path: Path):
+    home = str(Path(child.__file__).parents[2])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path), "/elsewhere"])
+    assert child._path() == [home, "/elsewhere"]
+    monkeypatch.setattr(sys, "path", ["/elsewhere", home])
+    assert child._path() == ["/elsewhere", home]
