@@ -32,10 +32,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("decode", "develop", "write", "batch")
 TESTS = {
-    "decoder": ["decode/test_child", "decode/test_refusals"],
+    "decoder": ["decode/test_decoder", "decode/test_child", "decode/test_refusals"],
     "child": ["decode/test_child"],
-    "libraw": ["decode/test_child", "decode/test_raw"],
-    "intact": ["decode/test_refusals", "evaluate/test_faults"],
+    "libraw": ["decode/test_decoder", "decode/test_child", "decode/test_raw"],
+    "intact": ["decode/test_intact", "decode/test_refusals", "evaluate/test_faults"],
     "raw": ["decode/test_raw", "decode/test_refusals", "decode/test_render"],
     "tags": ["decode/test_tags", "decode/test_raw"],
     "blocks": ["develop/test_blocks", "develop/test_finish"],
@@ -45,7 +45,7 @@ TESTS = {
     "linear": ["develop/test_linear_light", "write/test_linear"],
     "onnxfile": ["develop/test_onnxfile", "develop/test_door"],
     "pipeline": ["develop/test_pipeline"],
-    "dng": ["decode/test_raw", "write/test_exif"],
+    "dng": ["write/test_dng", "decode/test_raw", "write/test_exif"],
     "page": ["write/test_page"],
     "bursts": ["batch/test_burst_files"],
     "sheet": ["cli/test_sheet"],
