@@ -165,7 +165,7 @@ def _by_spot(
 
 @cache
 def _near(cfa: str, spot: tuple[int, int]) -> list[tuple[int, int]]:
-    """Offsets to the eight nearest sites of a site's own colour."""
+    """Offsets to the eight nearest sites of a site's own colour; of Bayer's green, as of the others, those two away."""
     if cfa == "bayer":
         return [(down, across) for down in (-2, 0, 2) for across in (-2, 0, 2) if down or across]
     cell = CELL[cfa]
