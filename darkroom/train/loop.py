@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -87,14 +87,13 @@ def train(
     """
     with workers.workers() as (rank, world), workers.stoppable() as stopped, _held(folder, rank):
         run = _prepared(plan, material, folder, options, rank, world)
-        seen = watch.Watch(folder) if rank == 0 else None
-        for number in range(len(plan.stages)):
-            _follow(run, number, seen, stopped, on_progress)
-        if seen:
-            (folder / "last").mkdir(exist_ok=True)
-            ship(run, averaged(run), folder / "last")
-            seen.report(plan.name, facts(run))
-            seen.close()
+        with closing(watch.Watch(folder)) if rank == 0 else nullcontext() as seen:
+            for number in range(len(plan.stages)):
+                _follow(run, number, seen, stopped, on_progress)
+            if seen:
+                (folder / "last").mkdir(exist_ok=True)
+                ship(run, averaged(run), folder / "last")
+                seen.report(plan.name, facts(run))
     return folder / f"{plan.name}.onnx"
 
 
