@@ -9,6 +9,7 @@ one process, and no example; an example is drawn when it is first picked. The ri
 of a GPU in its own memory, for it takes batches faster than they could be sent there.
 """
 
+import atexit
 import os
 from collections.abc import Callable, Generator, Iterator
 from itertools import chain, count, islice
@@ -83,6 +84,7 @@ class Pool:
             num_workers=self._drawers,
             timeout=PATIENCE if self._drawers else 0,
             multiprocessing_context="spawn" if self._drawers else None,
+            worker_init_fn=_ends_at_once,
         )
         drawn = iter(loader)
         for slots, new in self._wanted(first):
@@ -136,6 +138,11 @@ class Pool:
             for i, (start, shape) in enumerate(zip(starts, shapes, strict=True))
         )
         return torch.from_numpy(first), torch.from_numpy(second)
+
+
+def _ends_at_once(drawer: int) -> None:
+    """Let a drawer's process end without Python being taken down: it aborts if a thread is still sending an example."""
+    atexit.register(os._exit, 0)
 
 
 class _Drawn(Dataset[Planes]):

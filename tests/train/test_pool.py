@@ -1,5 +1,6 @@
 """The pool of examples: the same picks from the same step, each example drawn once and used several times."""
 
+import atexit
 import errno
 import os
 from collections import Counter
@@ -97,6 +98,28 @@ def test_examples_drawn_ahead_by_other_processes_are_the_same(tmp_path, kept):
         assert torch.equal(bright, its_bright) and torch.equal(reference, its_reference)
     gathered.close()
     ahead.close()
+
+
+class Aborts:
+    """Draws in a process that aborts as Python is taken down, as one does whose thread is then in C++."""
+
+    def __setstate__(self, state: dict[str, bool]) -> None:
+        atexit.register(os.abort)
+
+    def __getstate__(self) -> dict[str, bool]:
+        return {"drawn": True}
+
+    def __call__(self, number: int) -> Example:
+        return example(number)
+
+
+def test_a_process_that_drew_ends_without_taking_python_down(tmp_path, capfd):
+    ahead = Pool(Aborts(), tmp_path, batch=8, seed=5, size=32, drawers=2)
+    gathered = ahead.batches(0)
+    next(gathered)
+    gathered.close()  # an aborted process would be told of, which is an error here
+    ahead.close()
+    assert not capfd.readouterr().err
 
 
 def lost(number: int) -> Example:
