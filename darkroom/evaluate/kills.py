@@ -14,10 +14,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
-
-import numpy as np
 
 from darkroom.errors import SettingsError
 from darkroom.evaluate import ordeal, speed
@@ -43,18 +42,21 @@ def campaign(rounds: int, *, trains: bool, clusters: bool, on_wrong: ordeal.OnWr
     rng = Random(seed)
     with tempfile.TemporaryDirectory(prefix="darkroom-kills-") as place:
         folder = Path(place)
-        card, whole = ordeal.draw(folder), folder / "whole"
-        ordeal.sound(ordeal.developing(card, whole))
-        kinds: list[tuple[str, Callable[[Path], list[str]], str]] = [
-            ("develop", lambda out: ordeal.developing(card, out), ""),
-            ("its decoder", lambda out: ordeal.developing(card, out), DECODER),
+        card, pictures, run = ordeal.draw(folder), folder / "pictures", folder / "run"
+        developing = partial(ordeal.developing, card)
+        ordeal.sound(developing(pictures))
+        kinds: list[tuple[str, Callable[[Path], list[str]], str, Path]] = [
+            ("develop", developing, "", pictures),
+            ("its decoder", developing, DECODER, pictures),
         ]
         if clusters:
-            kinds.append(("a worker of two", lambda out: ordeal.developing(card, out, "--cluster", "local:2"), WORKER))
-        for what, command, whom in kinds:
-            yield _killed(what, command, whom, rounds, whole, rng, on_wrong)
+            kinds.append(("a worker of two", lambda out: [*developing(out), "--cluster", "local:2"], WORKER, pictures))
         if trains:
-            yield _trainings(folder, rounds, rng, on_wrong)
+            training = partial(ordeal.training, folder)
+            ordeal.sound(training(run))
+            kinds.append(("train", training, "", run))
+        for what, command, whom, whole in kinds:
+            yield _killed(what, command, whom, rounds, whole, rng, on_wrong)
 
 
 def _killed(
@@ -66,8 +68,8 @@ def _killed(
     rng: Random,
     on_wrong: ordeal.OnWrong,
 ) -> Ordeal:
-    """Kill developing runs, or what they started whose command holds `whom`."""
-    right, verdicts = ordeal.pictures(whole), list[str | None]()
+    """Kill runs of a command, or what they started whose command holds `whom`; `whole` has what it must make."""
+    right, verdicts = ordeal.made(whole), list[str | None]()
     with tempfile.TemporaryDirectory(prefix="darkroom-kills-") as place:
         lasts = _seconds(command(Path(place) / "timed"))
         for number in range(rounds):
@@ -80,24 +82,6 @@ def _killed(
                 on_wrong(f"{what}, kill {number}: {wrong}")
             verdicts.append(wrong or verdict)
     return ordeal.count(what, verdicts)
-
-
-def _trainings(folder: Path, rounds: int, rng: Random, on_wrong: ordeal.OnWrong) -> Ordeal:
-    """Kill trainings, and compare what the same command ends with."""
-    verdicts = list[str | None]()
-    lasts = _seconds(ordeal.training(folder, folder / "timed"))
-    right = ordeal.learned(folder / "timed")
-    for number in range(rounds):
-        run = folder / f"run-{number}"
-        command = ordeal.training(folder, run)
-        verdict = _interrupted(command, rng.uniform(0, lasts), "")
-        wrong = verdict or ("" if verdict is None else _made_up(command, run))
-        if not wrong and not np.array_equal(ordeal.learned(run), right):
-            wrong = "the network differs from that of an unbroken run"
-        if wrong:
-            on_wrong(f"train, kill {number}: {wrong}")
-        verdicts.append(wrong or verdict)
-    return ordeal.count("train", verdicts)
 
 
 def _seconds(command: Sequence[str]) -> float:
@@ -115,9 +99,10 @@ def _interrupted(command: Sequence[str], after: float, whom: str) -> str | None:
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process:
             time.sleep(after)
+            ends = time.monotonic() + ordeal.PATIENCE
             begun = speed.family(process.pid)
-            while not (hit := _found(begun, whom)) and process.poll() is None:  # not started yet
-                time.sleep(speed.WATCHED)
+            while not (hit := _found(begun, whom)) and process.poll() is None and time.monotonic() < ends:
+                time.sleep(speed.WATCHED)  # not started yet
                 begun = speed.family(process.pid)
             if hit:
                 with suppress(ProcessLookupError):

@@ -8,7 +8,7 @@ says what is wrong.
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +134,15 @@ def training(folder: Path, output: Path, *words: str) -> list[str]:
     ]
 
 
+def made(folder: Path) -> dict[str, NDArray[np.generic]]:
+    """Tell what a finished command has made in a folder: each picture, and what its network makes of one noise."""
+    found: dict[str, NDArray[np.generic]] = dict(pictures(folder))
+    for path in folder.glob("last/*.onnx"):
+        seen = np.random.default_rng(0).random((1, 4, 128, 128), np.float32)[0]
+        found["the network"] = model.load(path, device="cpu").run(seen)
+    return found
+
+
 def pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:
     """Read every picture in a folder, by name; one that cannot be read to its end is empty."""
     found = {}
@@ -146,24 +155,20 @@ def pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:
     return found
 
 
-def differs(folder: Path, right: dict[str, NDArray[np.uint8]], *, complete: bool) -> str:
-    """Say which picture in a folder is not the right one, or missing where they should be `complete`; "" if none."""
-    found = pictures(folder)
-    for name, picture in found.items():
-        if name not in right or not np.array_equal(picture, right[name]):
-            return f"{name} is not the picture it should be"
+def differs(folder: Path, right: Mapping[str, NDArray[np.generic]], *, complete: bool) -> str:
+    """Say what in a folder is not what it should be, or missing where the command was `complete`; "" if nothing.
+
+    A command that was stopped has made whole pictures, or none; its network may have been at any step.
+    """
+    found = made(folder) if complete else pictures(folder)
+    for name, each in found.items():
+        if name not in right or not np.array_equal(each, right[name]):
+            return f"{name} is not what it should be"
     lost = sorted(right.keys() - found.keys())
     return f"{lost[0]} is missing" if complete and lost else ""
 
 
 def leftover(folder: Path) -> str:
     """Say what half-written file lies in a folder; "" if none."""
-    left = sorted(folder.rglob(f"{part.PREFIX}*{part.SUFFIX}"))
+    left = sorted(folder.rglob(f"*{part.SUFFIX}"))
     return f"{left[0].name} was left behind" if left else ""
-
-
-def learned(run_folder: Path) -> NDArray[np.float32]:
-    """What a training's network makes of one and the same noise: equal only where the weights are."""
-    network = model.load(run_folder / "last" / f"{run_folder.name}.onnx", device="cpu")
-    seen = np.random.default_rng(0).random((1, 4, 128, 128), np.float32)[0]
-    return network.run(seen)

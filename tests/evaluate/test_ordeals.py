@@ -115,10 +115,10 @@ def test_a_picture_that_is_half_another_or_missing_is_told(tmp_path):
     assert ordeal.differs(tmp_path, right, complete=False) == ""
     assert ordeal.differs(tmp_path, right, complete=True) == "b.png is missing"
     Image.fromarray(right["a.png"] ^ 1).save(tmp_path / "a.png")
-    assert ordeal.differs(tmp_path, right, complete=False) == "a.png is not the picture it should be"
+    assert ordeal.differs(tmp_path, right, complete=False) == "a.png is not what it should be"
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
-    assert ordeal.differs(tmp_path, right, complete=False) == "a.png is not the picture it should be"
+    assert ordeal.differs(tmp_path, right, complete=False) == "a.png is not what it should be"
 
 
 # Kills.
@@ -140,7 +140,7 @@ COPY = "import os, shutil, sys, time; os.makedirs(sys.argv[1], exist_ok=True); "
     ("text", "said"),
     [
         (COPY + "time.sleep(0.3); shutil.copy(sys.argv[2] + '/a.png', sys.argv[1])", ""),
-        (COPY + "open(sys.argv[1] + '/a.png', 'w').write('half'); time.sleep(0.3)", "a.png is not the picture"),
+        (COPY + "open(sys.argv[1] + '/a.png', 'w').write('half'); time.sleep(0.3)", "a.png is not what it should be"),
         (COPY + "time.sleep(0.3)", "a.png is missing"),
         (
             COPY + f"open(sys.argv[1] + '/{part.PREFIX}0{part.SUFFIX}', 'w'); time.sleep(0.3)",
