@@ -20,7 +20,7 @@ FLOORS = (
     ("sensor",),
     ("develop",),
     ("write", "decode"),
-    ("frame", "tiff", "colour"),
+    ("frame", "tiff", "colour", "documents"),
     ("errors",),
 )
 """Rooms, the top floor first; a room may import those of lower floors."""
@@ -39,6 +39,7 @@ UNDER_THE_DOOR = {"darkroom.develop.engines", "darkroom.develop.onnxfile", "dark
 DOORS = {"darkroom.develop.model", "darkroom.develop.door"}
 
 LIBRARIES = {
+    "tomllib": ("darkroom.documents",),
     "typer": ("darkroom.cli",),
     "rich": ("darkroom.cli",),
     "rawpy": ("darkroom.decode.libraw", "darkroom.evaluate"),  # the decoder's process; the baseline to beat
@@ -186,6 +187,14 @@ def breaks_silence(trees: Trees) -> Iterator[str]:
                 yield f"{module}: {seen}"
 
 
+def breaks_documents(trees: Trees) -> Iterator[str]:
+    """Who reads JSON past the door; the program beside `cli` hears its own parent alone."""
+    for module, tree in trees.items():
+        if module not in ("darkroom.documents", PROGRAM):
+            calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+            yield from (f"{module}: {call}" for call in calls & {"json.loads", "json.load"})
+
+
 def breaks_lightness(trees: Trees) -> Iterator[str]:
     """What is imported before a command runs, by the commands and whatever they import so early."""
     ahead, seen = ["darkroom.__main__", *(f"darkroom.cli.{command}" for command in COMMANDS)], set()
@@ -209,6 +218,7 @@ RULES = (
     breaks_face,
     breaks_libraries,
     breaks_silence,
+    breaks_documents,
     breaks_lightness,
 )
 
@@ -246,6 +256,8 @@ def test_a_room_is_entered_by_its_modules():
         (breaks_face, "darkroom.batch.batch", "from darkroom import develop as d, open"),
         (breaks_libraries, "darkroom.decode.raw", "def f():\n    import rawpy.enhance"),
         (breaks_libraries, "darkroom.develop.finish", "from PIL import Image"),
+        (breaks_libraries, "darkroom.train.recipe", "import tomllib"),
+        (breaks_documents, "darkroom.batch.sheet", "import json\njson.loads('{}')"),
         (breaks_silence, "darkroom.develop.pipeline", "print('done')"),
         (breaks_silence, "darkroom.batch.jobs", "import os\nhome = os.environ['HOME']"),
         (breaks_lightness, "darkroom.cli.develop", "import numpy as np"),

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from darkroom import __version__
+from darkroom import __version__, documents
 from darkroom.batch.batch import Choice, Result
 from darkroom.develop import model
 from darkroom.develop.pipeline import Settings
@@ -124,7 +124,7 @@ def newest(choice: Choice) -> dict[str, int]:
 def report(folder: Path) -> tuple[list[Group], list[Failure]]:
     """Sum up a folder's journal: its pictures by network and settings, the most recent last; and what failed.
 
-    Raises SettingsError where the folder has no journal.
+    Raises SettingsError where the folder has no journal, OutputError where it is damaged.
     """
     with _reading(folder) as base:
         groups = base.execute(
@@ -132,10 +132,10 @@ def report(folder: Path) -> tuple[list[Group], list[Failure]]:
             " group by network, version, settings order by max(done)"
         ).fetchall()
         failures = base.execute("select input, error, done from failures order by done, input").fetchall()
-    return (
-        [Group(row[0], row[1], json.loads(row[2]), *row[3:]) for row in groups],
-        [Failure(_path(name, folder), error, done) for name, error, done in failures],
-    )
+        return (
+            [Group(row[0], row[1], dict(documents.from_json(row[2])), *row[3:]) for row in groups],
+            [Failure(_path(name, folder), error, done) for name, error, done in failures],
+        )
 
 
 def _recorded(settings: Settings) -> dict[str, object]:
@@ -173,7 +173,7 @@ def _told(file: Path) -> Iterator[None]:
     """Say in one line what is wrong with a journal."""
     try:
         yield
-    except (OSError, sqlite3.Error, ValueError) as error:
+    except (OSError, sqlite3.Error, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise OutputError(f"{file}: cannot be used as a journal ({reason}); make room, or take it away") from error
 

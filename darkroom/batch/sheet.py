@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from darkroom import documents
 from darkroom.batch.batch import Result
 from darkroom.develop import pipeline
 from darkroom.develop.curves import linear_to_srgb
@@ -119,7 +120,7 @@ def _words(frame: Frame) -> str:
 
 def _read(file: Path) -> Entry | None:
     try:
-        told = json.loads(file.read_text("utf-8"))
+        told = documents.from_json(file.read_text("utf-8"))
         return Entry(**told | {"notes": tuple(told["notes"])})
     except (OSError, ValueError, TypeError, KeyError):  # of another version
         return None

@@ -14,7 +14,6 @@ are the long options without their dashes:
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 from typer.core import TyperCommand
 
+from darkroom import documents
 from darkroom.cli import options, say
 from darkroom.errors import OutputError, SettingsError
 
@@ -196,10 +196,10 @@ def read(path: Path, keys: Mapping[str, str]) -> Stored:
     """Read a file; raises SettingsError for one that is no TOML, or holds what `develop` does not know."""
     try:
         text = path.read_text("utf-8")
-        told = tomllib.loads(text)
+        told = documents.from_toml(text)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SettingsError(f"{path}: is no TOML ({error}); mend it there") from error
     named = told.pop("preset", {})
     if not isinstance(named, dict) or not all(isinstance(table, dict) for table in named.values()):

@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import documents
 from darkroom.decode import child
 from darkroom.errors import RawError
 
@@ -243,8 +244,8 @@ def _header(process: subprocess.Popen[bytes]) -> Header:
     if not line.endswith(b"\n"):
         raise EOFError("an answer without an end") if len(line) == _LONGEST_HEADER else EOFError
     try:
-        header = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        header = documents.from_json(line)
+    except ValueError as error:
         raise EOFError("an answer without sense") from error
     if not isinstance(header, dict):
         raise EOFError("an answer without sense")

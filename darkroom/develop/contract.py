@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Literal, get_args, get_type_hints
 
+from darkroom import documents
 from darkroom.errors import ModelError
 from darkroom.frame import CFA
 
@@ -90,8 +91,8 @@ def from_json(text: str, file: str) -> Contract:
     and impossible numbers.
     """
     try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError):  # the latter where it is nested by the thousand
+        entries = documents.from_json(text)
+    except ValueError:
         raise ModelError(f"{file}: its contract is not JSON; export it again with `darkroom train`") from None
     if not isinstance(entries, dict):
         raise ModelError(f"{file}: its contract is not a JSON object; export it again with `darkroom train`")

@@ -7,7 +7,6 @@ meter.toml holds them and the command that made them. All numbers but the noise 
 the light gets twice the ratio.
 """
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,6 +14,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import documents
 from darkroom.frame import CELL, Frame
 
 Array = NDArray[np.float32]
@@ -143,7 +143,7 @@ def histogram(lit: Array) -> tuple[float, NDArray[np.float64]]:
 @cache
 def shipped() -> Weights:
     """Read the weights that ship."""
-    told = tomllib.loads((files("darkroom.develop") / "meter.toml").read_text(encoding="utf-8"))
+    told = documents.from_toml((files("darkroom.develop") / "meter.toml").read_text(encoding="utf-8"))
     mean, spread, slope = (np.array(told[name]) for name in ("mean", "spread", "slope"))
     return Weights(mean, spread, slope, told["bias"])
 

@@ -7,7 +7,6 @@ of skin, small lights in the dark, near-black. That is a guess, the same at ever
 to be corrected by hand and named next time.
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import documents
 from darkroom.errors import SettingsError
 from darkroom.evaluate import simulated
 
@@ -81,7 +81,7 @@ def _free(place: Place, taken: Sequence[Place]) -> bool:
 def read(file: Path, photos: Path) -> list[Place]:
     """Read places, in the order of the file, of photos in a folder; raises SettingsError naming what is wrong."""
     try:
-        entries = tomllib.loads(file.read_text(encoding="utf-8"))["place"]
+        entries = documents.from_toml(file.read_text(encoding="utf-8"))["place"]
         places = [
             Place(str(each["kind"]), photos / str(each["photo"]), int(each["top"]), int(each["left"]))
             for each in entries
@@ -90,7 +90,7 @@ def read(file: Path, photos: Path) -> list[Place]:
         raise SettingsError(
             f"{file}: cannot be read ({(error.strerror or '').lower()}); name a file of places"
         ) from error
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise SettingsError(
             f'{file}: holds no places ({error}); give each as [[place]] with kind = "fur", photo = "a.jpg", top, left'
         ) from error

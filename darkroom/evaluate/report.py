@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from darkroom import documents
 from darkroom.errors import OutputError, SettingsError
 from darkroom.evaluate import baselines, measure, real, simulated
 from darkroom.evaluate.cost import Cost
@@ -251,7 +252,7 @@ def read(path: Path) -> list[Score]:
     scores = []
     for number, line in enumerate(lines, 1):
         try:
-            scores.append(_score(json.loads(line)))
+            scores.append(_score(documents.from_json(line)))
         except (ValueError, TypeError, AttributeError):
             raise SettingsError(
                 f"{path}: line {number} is no score; give what `darkroom evaluate --json` printed"

@@ -4,12 +4,12 @@ Case -> {system: Made}, each picture (H, W, 3) in [0, 1] under the curve of the 
 """
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from darkroom import documents
 from darkroom.decode.raw import CURVES, Curve
 from darkroom.develop import amplifier, pipeline
 from darkroom.develop.amplifier import Amp
@@ -89,8 +89,8 @@ def network(model: Model) -> Network:
     """Read what a network's recipe tells; raises ModelError where that is no recipe."""
     text = model.metadata.get(RECIPE, b"").decode(errors="replace")
     try:
-        told = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        told = documents.from_toml(text)
+    except ValueError as error:
         raise ModelError(f"{model.file}: its recipe is no TOML ({error}); export it again") from None
     curve, cap, camera = told.get("curve"), told.get("cap", math.inf), told.get("camera", "any")
     if curve not in (None, *CURVES) or not isinstance(cap, (int, float)) or not isinstance(camera, str):

@@ -13,7 +13,6 @@ mean of the calibrated cameras' lines, scattered as widely as those cameras diff
 draws virtual sensors that may be the camera's, and the bench a middling one.
 """
 
-import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from math import ceil, log, log2
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import documents
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA
 
@@ -139,7 +139,7 @@ def cameras(file: Path | None = None) -> dict[str, Camera]:
 
     Raises SettingsError where the file cannot be read, is no TOML, or an entry is incomplete.
     """
-    shipped = tomllib.loads((files("darkroom.sensor") / "cameras.toml").read_text())
+    shipped = documents.from_toml((files("darkroom.sensor") / "cameras.toml").read_text())
     calibrated = {name: _camera(name, entry, None) for name, entry in shipped.items() if _NOISE <= entry.keys()}
     wide = [camera for camera in calibrated.values() if fineness(camera.white) == 1 and camera.gain[0] < camera.gain[1]]
     stand_in = _pooled(wide)
@@ -147,10 +147,10 @@ def cameras(file: Path | None = None) -> dict[str, Camera]:
     if file is None:
         return known
     try:
-        own = tomllib.loads(file.read_text(encoding="utf-8"))
+        own = documents.from_toml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror}); name a file of cameras") from error
-    except (ValueError, RecursionError) as error:  # of the encoding, or of TOML
+    except ValueError as error:  # of the encoding, or of TOML
         raise SettingsError(f"{file}: is no TOML ({error}); write it with `darkroom calibrate`") from error
     for name, entry in own.items():
         try:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from darkroom import documents
 from darkroom.batch import jobs
 from darkroom.decode import raw
 from darkroom.decode.raw import Curve, Kind
@@ -179,7 +180,7 @@ class Cache:
     def _read(self, name: str) -> Any:
         """Read an entry of JSON; None where there is none, or a broken one."""
         try:
-            return json.loads((self._entries / name).read_bytes())
+            return documents.from_json((self._entries / name).read_bytes())
         except (OSError, ValueError):
             return None
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from darkroom import documents
 from darkroom.errors import DarkroomError
 
 
@@ -65,7 +66,7 @@ def resume(folder: Path, network: nn.Module, average: dict[str, Tensor]) -> Stat
     with _readable(file):
         tensors = load_file(file)
         with safe_open(file, "pt") as opened:
-            state = _state(json.loads(opened.metadata()["state"]))
+            state = _state(documents.from_json(opened.metadata()["state"]))
     try:
         network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("weights.")})
         for key in average:

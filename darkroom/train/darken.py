@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import documents
 from darkroom.decode import raw
 from darkroom.errors import SettingsError
 from darkroom.sensor.simulate import Example, Photos
@@ -196,7 +197,7 @@ def save(darkness: Darkness, file: Path) -> None:
 def load(file: Path) -> Darkness:
     """Read a darkness from JSON; SettingsError for anything else."""
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        entries = documents.from_json(file.read_text(encoding="utf-8"))
         mean, covariance = np.array(entries["mean"], float), np.array(entries["covariance"], float)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{file}: holds no darkness ({error}); write one with darken.save") from error

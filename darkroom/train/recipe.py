@@ -6,7 +6,6 @@ A recipe names the network, what goes in and comes out, and one or more stages: 
 A stage says only what differs from the defaults below.
 """
 
-import tomllib
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -15,6 +14,7 @@ from math import ceil, inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+from darkroom import documents
 from darkroom.decode.raw import Curve
 from darkroom.develop.contract import Input, Output
 from darkroom.errors import SettingsError
@@ -126,8 +126,8 @@ def _folder() -> Traversable:
 def parse(text: str, file: str, *, name: str) -> Recipe:
     """Read a recipe's TOML text; `file` is what errors name. Raises SettingsError."""
     try:
-        entries = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        entries = documents.from_toml(text)
+    except ValueError as error:
         raise SettingsError(f"{file}: is no TOML ({error}); mend it") from None
     stages = entries.pop("stages", [])
     if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):

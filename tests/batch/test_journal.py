@@ -110,6 +110,16 @@ def test_a_journal_of_which_a_page_is_damaged_is_refused_before_anything_is_made
     assert [path.name for path in Path("out").iterdir()] == [journal.NAME]
 
 
+@pytest.mark.parametrize("settings", ["ratio", "5", "[" * 100000, "", None, b"\xff"])
+def test_settings_that_are_none_are_told_of_in_one_line(run, settings):
+    Journal(Path("out"), SETTINGS).note(made("a"))
+    with sqlite3.connect("out/darkroom.sqlite") as base:
+        base.execute("update pictures set settings = ?", (settings,))
+    base.close()
+    code, out, err = run("journal", "out")
+    assert code == 1 and not out and "cannot be used as a journal (" in err and err.count("\n") == 1
+
+
 def test_only_what_an_older_network_made_is_developed_again(run, write_dng):
     for seed, name in enumerate("ab"):
         write_dng(f"{name}.dng", noise((64, 80), seed=seed))
