@@ -34,51 +34,16 @@ model = "fast-bayer"
 """
 LIST = "short,reference,ratio,scene\n0.dng,0.dng,1,a\n1.dng,1.dng,1,b\n"
 TOKENS = (
-    *("nan", "inf", "-inf", "1e400", "-1", "0", "9" * 40, "9" * 5000, "1.5", "true", "[]", "{}", '""', "[" * 3000),
-    *(
-        '"../../../etc/passwd"',
-        '"\\u0000"',
-        "\x00",
-        "\x1b[2J",
-        "\ufeff",
-        "'''",
-        '"""',
-        "=",
-        ",",
-        "\n[a]\n",
-        "\n[[a]]\n",
-    ),
-)
+    "nan", "inf", "-inf", "1e400", "-1", "0", "9" * 40, "9" * 5000, "1.5", "true", "[]", "{}", '""', "[" * 3000,
+    '"../../../etc/passwd"', '"\\u0000"', "\x00", "\x1b[2J", "\ufeff", "'''", '"""', "=", ",", "\n[a]\n", "\n[[a]]\n",
+)  # fmt: skip
 """What takes the place of a word or a number in a text."""
 NAMES = (
-    *(
-        "<script>alert(1)<",
-        "<img src=x onerror=alert(1)>",
-        '"><svg onload=alert(1)>',
-        "' onclick='x",
-        "&lt;b&gt;",
-        "-->",
-    ),
-    *("javascript:alert(1)", "\n", "\r", "\x1b[2J", "\x1b]0;x\x07", "\x7f", "\u202e", "\U0001f600", "\udcff", "\\"),
-    *(
-        "{stem}",
-        "{0.__class__}",
-        "%s%n",
-        "$(id)",
-        "`id`",
-        ";id",
-        "|id",
-        "*",
-        "?",
-        "#a",
-        "[a]",
-        "-rf",
-        "--amp",
-        "~",
-        " ",
-    ),
-    *(".", "..", "con", "a" * 100, "ö", "o\u0308", ".part", ".darkroom-0"),
-)
+    "<script>alert(1)<", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "' onclick='x", "&lt;b&gt;", "-->",
+    "javascript:alert(1)", "\n", "\r", "\x1b[2J", "\x1b]0;x\x07", "\x7f", "\u202e", "\U0001f600", "\udcff", "\\",
+    "{stem}", "{0.__class__}", "%s%n", "$(id)", "`id`", ";id", "|id", "*", "?", "#a", "[a]", "-rf", "--amp", "~", " ",
+    ".", "..", "con", "a" * 100, "ö", "o\u0308", ".part", ".darkroom-0",
+)  # fmt: skip
 """What photos' names are put together of."""
 LONGEST = 240
 """bytes of a name before its ending."""
