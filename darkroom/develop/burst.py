@@ -253,11 +253,10 @@ def _smoothed(shifts: Shifts) -> Shifts:
 def _motion(guide: list[Array], other: list[Array]) -> Motion:
     """How far each tile has moved: with the whole, which a hand moves and turns, unless plainly seen elsewhere."""
     shifts = _aligned(guide, other)
-    places = [((np.arange(count) + 0.5) * TILE - 0.5) / UNIT for count in shifts.shape[:2]]
-    across_, down_ = np.meshgrid(places[1], places[0])
-    places_ = np.stack([np.ones(down_.size), down_.ravel(), across_.ravel()], 1)
-    moved = _followed(guide[0], other[0], _fitted(shifts, places_, _texture(guide[0], shifts.shape)))
-    motion: Motion = (places_ @ moved).reshape(shifts.shape).astype(np.float32)
+    centres = ((np.indices(shifts.shape[:2]).reshape(2, -1) + 0.5) * TILE - 0.5) / UNIT
+    places = np.column_stack([np.ones(centres.shape[1]), *centres])
+    moved = _followed(guide[0], other[0], _fitted(shifts, places, _texture(guide[0], shifts.shape)))
+    motion: Motion = (places @ moved).reshape(shifts.shape).astype(np.float32)
     strays = np.abs(shifts - motion).max(-1) > 1
     seen = _difference(guide[0], other[0], shifts)
     strays &= seen < OWN * _difference(guide[0], other[0], np.rint(motion).astype(np.intp))
