@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 import darkroom
 from darkroom import cli
 from darkroom.decode import decoder, raw
+from darkroom.develop import model
 from darkroom.errors import RawError
-from darkroom.frame import CELL, CFA
+from darkroom.frame import CELL, CFA, Frame
 from darkroom.write import dng
 
 WriteDng = Callable[..., Path]
@@ -63,6 +64,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def photo(write_dng: WriteDng) -> Path:
     """A dark photo, a.dng."""
     return write_dng("a.dng", dark((64, 80)))
+
+
+@pytest.fixture(scope="session")
+def networks() -> dict[str, model.Model]:
+    """The usual network of each sensor, on the processor."""
+    return {kind: model.load(model.find(model.default(kind)), device="cpu") for kind in ("bayer", "xtrans")}
+
+
+@pytest.fixture
+def frame(write_dng: WriteDng) -> Frame:
+    """A dark scene as a Bayer sensor records it."""
+    from darkened import dark, scene
+
+    return raw.read(write_dng("dark.dng", dark(scene(120, 160), 20), white_balance=(1, 1, 1)))
 
 
 @pytest.fixture(scope="session")

@@ -89,3 +89,14 @@ def test_when_and_through_what_it_was_taken_is_told(tmp_path):
 @pytest.mark.parametrize(("iso", "told"), [(99.6, 100), (65535, 65535), (65536, 65535), (409600, 65535)])
 def test_an_iso_is_whole_and_no_more_than_the_tag_holds(tmp_path, iso, told):
     assert tags(tmp_path, exposure=Exposure(1, iso, 2))[34665]["ISOSpeedRatings"] == told
+
+
+@pytest.mark.parametrize(("place", "sides"), [((55.5, 12.25), "NE"), ((-33.75, -70.5), "SW"), ((0.0, 0.0), "NE")])
+def test_a_drawn_raw_tells_the_side_of_the_equator_and_of_greenwich(write_dng, place, sides):
+    path = write_dng("a.dng", np.zeros((40, 60), np.uint16), circumstances=Circumstances(place=place))
+    with TiffFile(path) as file:
+        told = file.pages[0].tags[34853].value
+    assert told["GPSLatitudeRef"] + told["GPSLongitudeRef"] == sides
+    for name, degrees in (("GPSLatitude", abs(place[0])), ("GPSLongitude", abs(place[1]))):
+        above, below, *rest = told[name]
+        assert above / below == degrees and rest == [0, 1, 0, 1]

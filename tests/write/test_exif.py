@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from conftest import noise
 from PIL import ExifTags, Image
-from tifffile import TiffFile
 
 from darkroom import tiff
 from darkroom.frame import Exposure, Frame, Window
 from darkroom.write import exif
-from darkroom.write.dng import Circumstances
 
 EXIF_IFD, GPS_IFD = 34665, 34853
 MAKE, MODEL, ORIENTATION, SOFTWARE, DATE_TIME, ARTIST, COPYRIGHT = 271, 272, 274, 305, 306, 315, 33432
@@ -341,17 +339,6 @@ def test_the_tags_kept_are_those_of_these_names(table, names):
     assert {tag: ExifTags.TAGS.get(tag, tag) for tag in table} == {
         tag: name for tag, name in ExifTags.TAGS.items() if name in names.split() and tag not in ep
     }
-
-
-@pytest.mark.parametrize(("place", "sides"), [((55.5, 12.25), "NE"), ((-33.75, -70.5), "SW"), ((0.0, 0.0), "NE")])
-def test_a_drawn_raw_tells_the_side_of_the_equator_and_of_greenwich(write_dng, place, sides):
-    path = write_dng("a.dng", np.zeros((40, 60), np.uint16), circumstances=Circumstances(place=place))
-    with TiffFile(path) as file:
-        told = file.pages[0].tags[34853].value
-    assert told["GPSLatitudeRef"] + told["GPSLongitudeRef"] == sides
-    for name, degrees in (("GPSLatitude", abs(place[0])), ("GPSLongitude", abs(place[1]))):
-        above, below, *rest = told[name]
-        assert above / below == degrees and rest == [0, 1, 0, 1]
 
 
 def boxes(data: bytes, at: int = 0, end: int | None = None) -> list[tuple[bytes, int, int]]:

@@ -86,6 +86,22 @@ def test_the_adaptation_is_bradfords_and_none_where_the_white_is_d50(space):
         assert np.abs(found - adaptation()).max() < 1e-4
 
 
+def test_only_a_space_whose_white_is_d50_is_not_adapted():
+    adapted, plain = (b"chad", b"sf32"), np.rint(65536 * np.eye(3)).astype(int).tolist()
+    for space in ("srgb", "display-p3", "rec2020", "prophoto"):
+        data = icc.profile(space, linear=False)
+        at = next(
+            int.from_bytes(data[entry + 4 : entry + 8])
+            for entry in range(132, 132 + 12 * int.from_bytes(data[128:132]), 12)
+            if data[entry : entry + 4] == adapted[0]
+        )
+        assert data[at : at + 4] == adapted[1]
+        matrix = np.frombuffer(data[at + 8 : at + 44], ">i4").reshape(3, 3)
+        assert (matrix.tolist() == plain) == (space == "prophoto")
+        white = matrix / 65536 @ np.array([0.9505, 1, 1.0891] if space != "prophoto" else [0.9642, 1, 0.8249])
+        assert white == pytest.approx([0.9642, 1, 0.8249], abs=2e-4), "D65 comes to D50"
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_the_curve_is_that_of_srgb_and_none_for_linear_light(space):
     held = fields(icc.profile(space, linear=False))
