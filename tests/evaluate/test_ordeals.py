@@ -5,8 +5,11 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,31 +128,54 @@ def test_a_picture_that_is_half_another_or_missing_is_told(tmp_path):
 
 
 def killed(text: str, tmp_path: Path, wrongs: list[str], whom: str = "") -> ordeal.Ordeal:
-    """Kill a program that is told where to write, and compare with a picture of zeros."""
+    """Kill a program that is told where to write, once it RESTs, and compare with a picture of zeros."""
     whole = tmp_path / "whole"
     whole.mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(whole / "a.png")
-    return kills._killed("it", lambda out: script(text, str(out), str(whole)), whom, 1, whole, Random(1), wrongs.append)
+
+    def command(out: Path) -> list[str]:
+        return script(START + text, str(out), str(whole))
+
+    with waiting_for(tmp_path, "darkroom-kills-*/0/rests"):
+        return kills._killed("it", command, whom, 1, whole, Random(1), wrongs.append)
 
 
-COPY = "import os, shutil, sys, time; os.makedirs(sys.argv[1], exist_ok=True); "
+@contextmanager
+def waiting_for(folder: Path, pattern: str) -> Iterator[None]:
+    """Kill no program before it is so far, however busy the machine is."""
+
+    def sleep(seconds: float) -> None:
+        while not list(folder.glob(pattern)):
+            time.sleep(0.01)
+        time.sleep(0.01)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kills, "time", SimpleNamespace(**vars(time) | {"sleep": sleep}))
+        yield
+
+
+START = (
+    "import os, shutil, subprocess, sys, time; out, whole = sys.argv[1:]; again = os.path.exists(out); "
+    "os.makedirs(out, exist_ok=True); long = 0 if again or out.endswith('timed') else 60; "
+)
+REST = "open(out + '/rests', 'w'); time.sleep(long); "
 
 
 @LINUX
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (COPY + "time.sleep(0.3); shutil.copy(sys.argv[2] + '/a.png', sys.argv[1])", ""),
-        (COPY + "open(sys.argv[1] + '/a.png', 'w').write('half'); time.sleep(0.3)", "a.png is not what it should be"),
-        (COPY + "time.sleep(0.3)", "a.png is missing"),
+        (REST + "shutil.copy(whole + '/a.png', out)", ""),
+        ("open(out + '/a.png', 'w').write('half'); " + REST, "a.png is not what it should be"),
+        (REST, "a.png is missing"),
         (
-            COPY + f"open(sys.argv[1] + '/{part.PREFIX}0{part.SUFFIX}', 'w'); time.sleep(0.3)",
+            f"open(out + '/{part.PREFIX}0{part.SUFFIX}', 'w'); " + REST,
             f"{part.PREFIX}0{part.SUFFIX} was left behind",
         ),
-        (COPY + "x = os.path.exists(sys.argv[1] + '/b'); open(sys.argv[1] + '/b', 'w'); time.sleep(0.3); sys.exit(x)",
-         "ended with 1 and no reason"),
+        (f"open(out + '/half{part.SUFFIX}', 'w'); " + REST, f"half{part.SUFFIX} was left behind"),
+        (REST + "sys.exit(again)", "ended with 1 and no reason"),
     ],
-)  # fmt: skip
+)
 def test_what_a_kill_leaves_wrong_is_told(tmp_path, wrongs, text, said):
     made = killed(text, tmp_path, wrongs)
     assert (made.stopped, made.wrong) == ((0, 1) if said else (1, 0)), wrongs
@@ -158,25 +184,26 @@ def test_what_a_kill_leaves_wrong_is_told(tmp_path, wrongs, text, said):
 
 @LINUX
 def test_one_that_a_program_started_is_killed_in_its_place(tmp_path, wrongs):
-    text = COPY + (
-        "import subprocess; child = subprocess.Popen(['sleep', '0.5']); "
-        "gone = child.wait(); open(sys.argv[1] + '/gone', 'w').write(str(gone)); "
-        "shutil.copy(sys.argv[2] + '/a.png', sys.argv[1])"
+    text = (
+        "open(out + '/rests', 'w'); child = subprocess.Popen(['sleep', str(long)]); "
+        "gone = child.wait(); open(out + '/gone', 'w').write(str(gone)); shutil.copy(whole + '/a.png', out)"
     )
     seen = []
     found = kills._orphan
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kills, "_orphan", lambda family: seen.append(len(family)) or found(family))
-        made = killed(text, tmp_path, wrongs, whom="sleep 0.5")
+        made = killed(text, tmp_path, wrongs, whom="sleep 60")
     assert (made.unharmed, made.wrong) == (1, 0), wrongs
     assert seen == [2]
 
 
 @LINUX
-def test_what_a_killed_program_started_may_not_go_on(monkeypatch):
+def test_what_a_killed_program_started_may_not_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "ENDING", 0.2)
-    text = "import subprocess, time; subprocess.Popen(['sleep', '61']); time.sleep(9)"
-    assert kills._interrupted(script(text), 1.0, "") == "a process goes on by itself: sleep 61 "
+    text = "import subprocess, sys, time; subprocess.Popen(['sleep', '61']); open(sys.argv[1], 'w'); time.sleep(60)"
+    with waiting_for(tmp_path, "rests"):
+        told = kills._interrupted(script(text, str(tmp_path / "rests")), 0, "")
+    assert told == "a process goes on by itself: sleep 61 "
     time.sleep(0.1)
     assert not any(kills._command(int(pid)) == "sleep 61 " for pid in os.listdir("/proc") if pid.isdigit())
 
@@ -187,11 +214,11 @@ def test_what_a_killed_program_started_may_not_go_on(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (COPY + "sys.exit('darkroom: no space left on the disk; free some')", ""),
-        (COPY + "sys.exit('darkroom: oh')", "the disk is not said to be the cause: darkroom: oh"),
-        (COPY, "a.png is missing"),
-        (COPY + f"open(sys.argv[1] + '/{part.PREFIX}0{part.SUFFIX}', 'w')", "a.png is missing"),
-        (COPY + f"open(sys.argv[1] + '/{part.PREFIX}0{part.SUFFIX}', 'w'); "
+        (START + "sys.exit('darkroom: no space left on the disk; free some')", ""),
+        (START + "sys.exit('darkroom: oh')", "the disk is not said to be the cause: darkroom: oh"),
+        (START, "a.png is missing"),
+        (START + f"open(out + '/{part.PREFIX}0{part.SUFFIX}', 'w')", "a.png is missing"),
+        (START + f"open(out + '/{part.PREFIX}0{part.SUFFIX}', 'w'); "
          "sys.exit('darkroom: no space left')", "was left behind"),
     ],
 )  # fmt: skip
@@ -199,7 +226,7 @@ def test_what_a_disk_brings_about_is_told(tmp_path, wrongs, monkeypatch, text, s
     whole = tmp_path / "out"
     whole.mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(whole / "a.png")
-    again = COPY + "shutil.copy(sys.argv[2] + '/a.png', sys.argv[1])"
+    again = START + "shutil.copy(whole + '/a.png', out)"
 
     def apart(shell: str, disk: str, *rest) -> list[str]:  # no mount: the folder is its own copy
         mounted, kept, command = rest
