@@ -36,7 +36,7 @@ def to_srgb(linear):
 
 
 def in_pieces(rgb, down=2, across=3, onward="down"):
-    """The picture as a network gives it: float32, strip by strip."""
+    """The picture as a network gives it, strip by strip."""
     rows, cols = (
         [slice(*span) for span in pairwise(np.linspace(0, side, parts + 1).astype(int).tolist())]
         for side, parts in zip(rgb.shape[1:], (down, across), strict=True)
@@ -44,4 +44,4 @@ def in_pieces(rgb, down=2, across=3, onward="down"):
     for first in {"down": rows, "up": rows[::-1], "right": cols, "left": cols[::-1]}[onward]:
         for second in cols if onward in ("down", "up") else rows:
             row, col = (first, second) if onward in ("down", "up") else (second, first)
-            yield row, col, rgb[:, row, col] / np.float32(finish.FULL)
+            yield row, col, rgb[:, row, col]

@@ -53,16 +53,13 @@ def frame_of(mosaic: np.ndarray, kind: str, *, black: float = 512, white: float 
     )
 
 
-FULL = finish.FULL
-
-
 def joined(pieces: Iterable[finish.Piece], size: tuple[int, int]) -> np.ndarray:
     """The pieces of a network's output as one image, (3, *size), 0 to FULL."""
     whole = np.full((3, *size), np.nan)
     for rows, cols, values in pieces:
         assert np.isnan(whole[:, rows, cols]).all(), "no place is given twice"
         whole[:, rows, cols] = values
-    return np.rint(whole * FULL)
+    return whole
 
 
 def write_network(path: Path, *, channels: int = 4, promise: str | None = contract_for("bayer").to_json()) -> Path:

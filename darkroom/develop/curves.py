@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Float = TypeVar("Float", np.float32, np.float64)
 
+FULL = 65535
+"""What 1 is in the 16 bits that a network's output is held in: as float32 a 61 MP picture would take 732 MB."""
+
 _ALPHA, _BETA = 1.09929682680944, 0.018053968510807
 """BT.709's constants, to the digits at which its two parts meet (BT.2020); LibRaw computes the same."""
 

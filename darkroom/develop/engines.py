@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.develop.contract import Contract
+from darkroom.develop.contract import PLANES, Contract
 from darkroom.errors import ModelError
 
 if TYPE_CHECKING:
@@ -49,11 +49,12 @@ class Room:
     pictures: int
 
     def pixel_bytes(self, contract: Contract) -> int:
-        """Memory that a packed pixel of a tile takes, with that of the tile before, which becomes picture."""
-        return round(self.tensors * contract.pixel_bytes) + (self.pictures + 1) * 12 * contract.scale**2
+        """Memory that a packed pixel of a tile takes; with the next tile's light, and the picture of the one before."""
+        beside = 2 * 4 * PLANES[contract.packing] + 6 * contract.scale**2
+        return round(self.tensors * contract.pixel_bytes) + self.pictures * 12 * contract.scale**2 + beside
 
 
-ROOM = {"onnxruntime": Room(1.05, 1), "bf16": Room(0.45, 4), "fp32": Room(0.9, 3)}
+ROOM = {"onnxruntime": Room(1.05, 0), "bf16": Room(0.34, 3), "fp32": Room(0.85, 3)}
 """Room by engine, OpenVINO's by precision. Measured on tiles of 256 x 512 to 800 x 1152 of nine networks of five kinds:
 none took more, and those that ship 0.6 to 0.98 of it."""
 EXTRAS = ("cuda", "directml")
@@ -74,7 +75,7 @@ class OnnxRuntime:
     room: Room = ROOM["onnxruntime"]
 
     def run(self, bright: Array) -> Array:
-        """(C, h, w) -> (3, H, W), an array of the caller's own. Raises RuntimeError where the engine does."""
+        """(C, h, w) -> (3, H, W). Raises RuntimeError where the engine does."""
         try:
             return self.session.run(["rgb"], {"bright": bright[None]}, _shrinking())[0][0]
         except Exception as error:  # ONNX Runtime's own exceptions share no parent but this
@@ -92,9 +93,9 @@ class OpenVino:
     room: Room
 
     def run(self, bright: Array) -> Array:
-        """(C, h, w) -> (3, H, W), an array of the caller's own. Raises RuntimeError where the engine does."""
+        """(C, h, w) -> (3, H, W), which lasts until the next run. Raises RuntimeError where the engine does."""
         try:
-            return self.request.infer({"bright": bright[None]}, share_inputs=True)["rgb"][0]
+            return self.request.infer({"bright": bright[None]}, share_inputs=True, share_outputs=True)["rgb"][0]
         except RuntimeError as error:
             raise RuntimeError(_first_line(error)) from error
 

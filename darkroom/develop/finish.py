@@ -27,7 +27,7 @@ from darkroom.frame import DType, Picture, Window
 
 Array = NDArray[np.float32]
 Bits = Literal[8, 16, 32]
-Piece = tuple[slice, slice, Array]
+Piece = tuple[slice, slice, NDArray[np.uint16]]
 
 DTYPES: dict[Bits, DType] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 """What a sample of a picture is held in, by its bits."""
@@ -38,9 +38,6 @@ WORKERS = min(4, os.cpu_count() or 1)
 BAND = 1 << 17
 """Pixels in a band, about 10 MB of work. A quarter of it takes half as long again at 12 MP: two threads then mostly
 wait for each other's turn in the interpreter."""
-
-FULL = 65535
-"""What 1.0 is in the 16 bits that a network's output is held in: as float32 a 61 MP picture would take 732 MB."""
 
 STEPS = (1 << 17) - 1
 """Steps of the sRGB curve's table over the square root of light. The curve rises by at most 1.41 for one step of
@@ -170,7 +167,7 @@ def follow(
 ) -> Iterator[Picture]:
     """Do what `render` does while the network makes the next piece; give the picture in bands of rows, from the top.
 
-    `pieces` are rows, columns and values, (3, h, w) float32 in [0, 1], and fill (3, *size) strip by strip, in the
+    `pieces` are rows, columns and values, (3, h, w) from 0 to FULL, and fill (3, *size) strip by strip, in the
     direction of `upright.onward`. What goes by a statistic of the whole picture waits for the last. The rest as for
     `render`.
     """
@@ -187,8 +184,8 @@ def follow(
         return
     tone = _tone(None, matrix, look, headroom)
 
-    def develop(values: Array, place: Picture) -> None:
-        for channel, plane in enumerate(_codes(_light(_stored(values), tone), tone, look, bits)):
+    def develop(values: NDArray[np.uint16], place: Picture) -> None:
+        for channel, plane in enumerate(_codes(_light(values, tone), tone, look, bits)):
             place[:, :, channel] = plane
 
     def ended() -> None:
@@ -232,19 +229,11 @@ def _within(span: slice, start: int, length: int) -> slice:
 
 
 def gathered(pieces: Iterable[Piece], size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Put the pieces, as `follow` takes them, together to (3, *size), 0..65535."""
+    """Put the pieces, as `follow` takes them, together to (3, *size), 0 to FULL."""
     rgb = np.empty((3, *size), np.uint16)
     for rows, cols, values in pieces:
-        for plane, channel in zip(rgb, values, strict=True):
-            plane[rows, cols] = _stored(channel)
+        rgb[:, rows, cols] = values
     return rgb
-
-
-def _stored(values: Array) -> NDArray[np.uint16]:
-    """Round 0..1 to 16 bits; what a network gives beyond that is cut."""
-    scaled = values * np.float32(FULL)
-    scaled += np.float32(0.5)
-    return np.clip(scaled, 0, FULL, out=scaled).astype(np.uint16)
 
 
 def _each_band(window: Window, work: Callable[[slice], None]) -> None:

@@ -8,11 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.develop.curves import srgb_to_linear
+from darkroom.develop.curves import FULL, srgb_to_linear
 from darkroom.frame import Window
 
-FULL = 65535
-"""What 1.0 is."""
 PREVIEW = 1024
 """Most pixels along one side of the picture that a DNG shows before it is developed."""
 _BAND = 256

@@ -52,10 +52,14 @@ class Model:
         return self.engine.room.pixel_bytes(self.contract)
 
     def run(self, bright: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(C, h, w) bright -> (3, H, W), the caller's to change; h and w multiples of the contract's.
+        """(C, h, w) bright -> (3, H, W), the caller's to keep; h and w multiples of the contract's.
 
         Raises ModelError where the engine fails, or gives another shape than the contract says.
         """
+        return self.lent(bright).copy()
+
+    def lent(self, bright: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `run`, but in the engine's own memory, to be read until the next run."""
         try:
             rgb = self.engine.run(bright)
         except RuntimeError as error:

@@ -351,10 +351,10 @@ def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
 
 
 def _blended(model: Model, denoise: float, plain: Callable[[Array], Array], bright: Array) -> Array:
-    """The network's output, mixed with the plain picture as far as `denoise` falls short of 1."""
+    """The network's output, mixed with the plain picture as far as `denoise` falls short of 1; to be read at once."""
     if denoise == 0:
         return plain(bright)
-    output = model.run(bright)
+    output = model.lent(bright)
     if denoise == 1:
         return output
     return np.float32(denoise) * output + np.float32(1 - denoise) * plain(bright)

@@ -1,6 +1,6 @@
 """A network over a large image, seamless, inside a memory budget.
 
-    window -> bright (C, h, w), for every tile  ->  its core: rgb (3, H, W) float32, and where it belongs
+    window -> bright (C, h, w), for every tile  ->  its core: rgb (3, H, W) in 16 bits, and where it belongs
 
 A tile is a core, whose output is kept, and around it a halo as wide as the network's reach, whose
 output is thrown away; at the image's own edge there is no halo and the network pads as it was trained
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkroom.develop.contract import Contract
+from darkroom.develop.curves import FULL
 from darkroom.errors import ModelError, SettingsError
 from darkroom.frame import Onward
 
@@ -41,8 +42,12 @@ class Tile:
     core_cols: slice
 
 
-Piece = tuple[slice, slice, NDArray[np.float32]]
-"""Rows and columns of the output, and what belongs there, (3, rows, columns)."""
+_BAND = 1 << 17
+"""Pixels of a tile that are rounded at once: what a core's cache holds."""
+
+
+Piece = tuple[slice, slice, NDArray[np.uint16]]
+"""Rows and columns of the output, and what belongs there, (3, rows, columns) from 0 to FULL."""
 
 
 def plan(
@@ -107,8 +112,8 @@ def run(
     """Run a network over an image of `size` packed pixels, tile by tile, and give each core as it is done.
 
     `bright` gives the packed pixels of a window, the next tile's while the network works; `network` turns them into
-    (3, h * scale, w * scale) in [0, 1]. `on_tile` hears (done, all) after each. Raises ModelError when an output is
-    not finite or half of it far from [0, 1], SettingsError as `plan`.
+    (3, h * scale, w * scale) in [0, 1], which need only last until its next call. `on_tile` hears (done, all) after
+    each. Raises ModelError when an output is not finite or half of it far from [0, 1], SettingsError as `plan`.
     """
     tiles = plan(*size, contract, pixel_bytes=pixel_bytes, memory=memory, onward=onward, strip_bytes=strip_bytes)
     scale = contract.scale
@@ -120,28 +125,35 @@ def run(
                 ahead = beside.submit(bright, following.seen_rows, following.seen_cols)
             rows = _scaled(tile.core_rows, tile.seen_rows.start, scale)
             cols = _scaled(tile.core_cols, tile.seen_cols.start, scale)
-            core = network(seen)[:, rows, cols]
+            core = _rounded(network(seen)[:, rows, cols], contract.name, f"in tile {done} of {len(tiles)}")
             del seen
-            _hold(core, contract.name, f"in tile {done} of {len(tiles)}")
             on_tile(done, len(tiles))
             yield _scaled(tile.core_rows, 0, scale), _scaled(tile.core_cols, 0, scale), core
             del core
 
 
-def _hold(rgb: NDArray[np.float32], name: str, where: str) -> None:
-    """Clamp a network's output to [0, 1], in place.
+def _rounded(rgb: NDArray[np.float32], name: str, where: str) -> NDArray[np.uint16]:
+    """Round a network's output to 16 bits, cut to [0, 1].
 
-    Networks without a last activation, such as SID's, overshoot a little, and their authors clamp as well. What lies
-    elsewhere for the most part is another scale, and clamped it would pass for a black or white photo.
+    Networks without a last activation, such as SID's, overshoot a little, and their authors cut as well. What lies
+    elsewhere for the most part is another scale, and cut it would pass for a black or white photo.
     """
-    low, high = float(rgb.min()), float(rgb.max())  # NaN where one is among them
-    if low >= 0 and high <= 1:
-        return
-    if not np.isfinite([low, high]).all():
-        raise ModelError(f"{name}: gave a value that is not finite {where}; report this to whoever made it")
-    if np.mean((rgb < -_STRAY) | (rgb > 1 + _STRAY)) > 0.5:
+    rounded = np.empty(rgb.shape, np.uint16)
+    low, high = np.inf, -np.inf
+    rows = max(1, _BAND // rgb.shape[2])
+    for top in range(0, rgb.shape[1], rows):
+        band = rgb[:, top : top + rows]
+        least, most = float(band.min()), float(band.max())  # NaN where one is among them
+        if not np.isfinite([least, most]).all():
+            raise ModelError(f"{name}: gave a value that is not finite {where}; report this to whoever made it")
+        low, high = min(low, least), max(high, most)
+        scaled = band * np.float32(FULL)
+        scaled += np.float32(0.5)
+        rounded[:, top : top + rows] = np.clip(scaled, 0, FULL, out=scaled)
+    strays = low < -_STRAY or high > 1 + _STRAY
+    if strays and np.mean((rgb < -_STRAY) | (rgb > 1 + _STRAY)) > 0.5:
         raise ModelError(f"{name}: gave {low:.2g} to {high:.2g} {where}, its contract says 0 to 1; export it again")
-    np.clip(rgb, 0, 1, out=rgb)
+    return rounded
 
 
 def _side(length: int, parts: int, contract: Contract) -> int:

@@ -14,12 +14,12 @@ from PIL import Image
 
 from darkroom.decode.raw import Curve
 from darkroom.develop import cfa, curves
+from darkroom.develop.curves import FULL
 from darkroom.errors import SettingsError
 from darkroom.frame import Exposure, Frame
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg"})
 
-FULL = 65535
 WHITE = 0.98
 """Of a picture's white: brighter sites are clipped, and tell no ratio."""
 LEAST = 0.01

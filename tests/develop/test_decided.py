@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from darkened import PLAIN, dark
-from made import FULL, MATRIX, arranged, contract_for, frame_of
+from made import MATRIX, arranged, contract_for, frame_of
 
 from darkroom.decode import raw
 from darkroom.develop import amplifier, cfa, grain, pipeline, tiles
+from darkroom.develop.curves import FULL
 from darkroom.develop.developed import Course
 from darkroom.develop.finish import Look
 from darkroom.develop.size import Size
@@ -237,7 +238,7 @@ def test_three_strips_of_the_picture_are_paid_from_the_tiles_memory(networks, ev
 @pytest.mark.parametrize(("denoise", "value", "ran"), [(0.0, 0.2, 0), (0.25, 0.35, 1), (1.0, 0.8, 1)])
 def test_denoising_mixes_the_networks_picture_with_the_plain_one(denoise, value, ran):
     calls = []
-    network = SimpleNamespace(run=lambda bright: calls.append(bright) or np.float32([0.8]))
+    network = SimpleNamespace(lent=lambda bright: calls.append(bright) or np.float32([0.8]))
     mixed = pipeline._blended(network, denoise, lambda bright: np.float32([0.2]), np.zeros(1, np.float32))
     assert mixed == pytest.approx([value]) and len(calls) == ran and mixed.dtype == np.float32
 

@@ -12,6 +12,7 @@ from made import contract_for, write_network
 from onnx import TensorProto, helper
 
 from darkroom.develop import door, engines, model, tiles
+from darkroom.develop.curves import FULL
 from darkroom.errors import ModelError
 
 
@@ -178,6 +179,10 @@ def test_an_answer_of_another_type_is_refused(network):
         other.run(np.zeros((4, 8, 12), np.float32))
 
 
+def stored(value: np.ndarray) -> np.ndarray:
+    return np.floor(value.clip(0, 1) * FULL + 0.5)
+
+
 def answers(value: np.ndarray) -> np.ndarray:
     """(3, 16, 16), what tiling makes of a network's answer."""
     pieces = tiles.run(
@@ -196,13 +201,13 @@ def test_a_little_outside_the_range_is_clamped():
     value = np.full((3, 16, 16), 0.5, np.float32)
     value[0, :8], value[1, :8] = -0.2, 1.2
     rgb = answers(value)
-    assert (rgb[0, :8] == 0).all() and (rgb[1, :8] == 1).all() and (rgb[2] == 0.5).all()
+    assert (rgb[0, :8] == 0).all() and (rgb[1, :8] == FULL).all() and (rgb[2] == (FULL + 1) // 2).all()
 
 
 def test_one_site_far_outside_is_clamped():
     value = np.full((3, 16, 16), 0.5, np.float32)
     value[2, 3, 4] = 1e30
-    assert answers(value)[2, 3, 4] == 1
+    assert answers(value)[2, 3, 4] == FULL
 
 
 @pytest.mark.parametrize("value", [-0.5, 1.5, 255])
@@ -223,19 +228,19 @@ def test_one_answer_that_is_not_finite_is_refused(value):
 def test_a_whole_answer_a_quarter_outside_the_range_is_clamped(low, high):
     value = np.full((3, 16, 16), low, np.float32)
     value[:, ::2] = high
-    assert np.array_equal(answers(value), value.clip(0, 1))
+    assert np.array_equal(answers(value), stored(value))
 
 
 @pytest.mark.parametrize("far", [-0.26, 1.26])
 def test_half_of_an_answer_may_lie_far_outside_and_no_more(far):
     value = np.full((3, 16, 16), 0.5, np.float32)
     value[:, :8] = far
-    assert np.array_equal(answers(value), value.clip(0, 1))
+    assert np.array_equal(answers(value), stored(value))
     value[0, 8, 0] = far
     with pytest.raises(ModelError, match=r"test: gave .* in tile 1 of 1, its contract says 0 to 1"):
         answers(value)
 
 
-def test_an_answer_between_zero_and_one_is_left_as_it_is():
+def test_an_answer_between_zero_and_one_is_rounded_to_16_bits():
     value = np.linspace(0, 1, 768, dtype=np.float32).reshape(3, 16, 16)
-    assert np.array_equal(answers(value), value)
+    assert answers(value).dtype == np.uint16 and np.array_equal(answers(value), stored(value))

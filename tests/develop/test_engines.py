@@ -13,13 +13,13 @@ from darkroom.develop import engines
 from darkroom.errors import ModelError
 
 
-@pytest.mark.parametrize(("engine", "wanted"), [("onnxruntime", 1050 + 2 * 48), ("bf16", 450 + 5 * 48), ("fp32", 1092)])
+@pytest.mark.parametrize(("engine", "wanted"), [("onnxruntime", 1050 + 56), ("bf16", 340 + 3 * 48 + 56), ("fp32", 1050)])
 def test_room_is_a_share_of_the_tensors_and_pictures_beside_them(engine, wanted):
     assert engines.ROOM[engine].pixel_bytes(contract_for("bayer", pixel_bytes=1000)) == wanted
 
 
 def test_room_for_pictures_grows_with_their_scale():
-    assert engines.Room(0.5, 3).pixel_bytes(contract_for("xtrans", pixel_bytes=102)) == 51 + 4 * 12 * 9
+    assert engines.Room(0.5, 3).pixel_bytes(contract_for("xtrans", pixel_bytes=102)) == 51 + 3 * 12 * 9 + 6 * 9 + 8 * 9
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,8 @@ def test_openvinos_converter_is_kept_out_only_while_it_is_imported(monkeypatch, 
 
 
 def test_a_run_of_openvino_gives_the_one_picture_and_tells_errors_in_a_line():
-    def infer(given, share_inputs):
-        assert share_inputs is True
+    def infer(given, share_inputs, share_outputs):
+        assert share_inputs is True and share_outputs is True
         if given["bright"].max() > 1:
             raise RuntimeError("Exception from x\nCheck 'y'\ntoo bright")
         return {"rgb": given["bright"][:, :3] + 1}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from finished import HAZE, IDENTITY, MATRIX, develop, in_pieces, random, to_linear, to_srgb
 
-from darkroom.develop import curves, finish, upright
+from darkroom.develop import curves, finish, tiles, upright
 from darkroom.develop.finish import Look
 from darkroom.errors import ModelError
 from darkroom.frame import Window
@@ -191,7 +191,7 @@ def test_pieces_outside_the_window_leave_no_mark():
 
 
 def test_values_beyond_the_range_are_cut_and_do_not_wrap():
-    rgb = np.array([-0.4, 1.7, 0.5], np.float32).reshape(3, 1, 1)
+    rgb = tiles._rounded(np.array([-0.2, 1.2, 0.5], np.float32).reshape(3, 1, 1), "n", "here")
     piece = (slice(0, 1), slice(0, 1), rgb)
     for look in (Look(), Look(exposure=-1, contrast=False)):
         (picture,) = finish.follow(

@@ -25,11 +25,6 @@ def test_what_of_a_span_lies_in_a_window_is_never_less_than_nothing():
         assert first <= found.start <= first + length
 
 
-def test_values_are_stored_rounded_and_cut():
-    values = np.array([-1, 0, 0.4 / 65535, 0.6 / 65535, 0.5, 1, 1.5], np.float32)
-    assert finish._stored(values).tolist() == [0, 0, 0, 1, 32768, 65535, 65535]
-
-
 def test_pieces_are_gathered_where_they_belong():
     rgb = random((13, 17))
     assert np.array_equal(finish.gathered(in_pieces(rgb), (13, 17)), rgb)

@@ -280,7 +280,7 @@ def test_an_engine_is_opened_as_it_was_asked_for(tmp_path, monkeypatch, wishes):
     how = {"threads": 0, "alone": True} | {name: value for name, value in wishes.items() if name != "device"}
     assert asked == [(file.read_bytes(), str(file), wishes.get("device", "auto"), how)]
     assert network.notes == ("test: one", "test: two") and list(network.metadata) == ["darkroom"]
-    assert (network.device, network.precision, network.pixel_bytes) == ("there", "fine", 50 + 2 * 48)
+    assert (network.device, network.precision, network.pixel_bytes) == ("there", "fine", 50 + 48 + 56)
 
 
 def test_networks_are_named_by_quality_and_sensor():

@@ -10,7 +10,7 @@ import pytest
 import rawpy
 from conftest import colours
 from darkened import PLAIN, dark, scene
-from made import EVERY, FULL, MATRIX, arranged, contract_for, frame_of, joined, write_network
+from made import EVERY, MATRIX, arranged, contract_for, frame_of, joined, write_network
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
@@ -19,6 +19,7 @@ import darkroom
 from darkroom.decode import raw
 from darkroom.develop import amplifier, cfa, curves, model, pipeline, tiles
 from darkroom.develop.contract import KEY, PLANES, Contract
+from darkroom.develop.curves import FULL
 from darkroom.develop.finish import Look
 from darkroom.errors import ModelError, SettingsError
 from darkroom.frame import Frame, Window

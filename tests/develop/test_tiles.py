@@ -4,9 +4,10 @@ import threading
 
 import numpy as np
 import pytest
-from made import FULL, contract_for, joined
+from made import contract_for, joined
 
 from darkroom.develop import engines, model, tiles
+from darkroom.develop.curves import FULL
 from darkroom.errors import ModelError, SettingsError
 
 REACH = 4
@@ -47,6 +48,40 @@ def test_tiled_equals_whole(image):
     for memory in (400_000, 200_000, 90_000):
         difference = np.abs(run(image, memory).astype(int) - whole)
         assert difference.max() <= 1
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 14, 1 << 20])
+def test_an_output_is_rounded_and_cut(monkeypatch, pixels):
+    monkeypatch.setattr(tiles, "_BAND", pixels)
+    values = np.array([-0.2, 0, 0.4 / 65535, 0.6 / 65535, 0.5, 1, 1.2], np.float32)
+    rows = np.stack([np.roll(values, shift) for shift in range(5)])
+    rounded = tiles._rounded(np.stack([rows, rows[::-1], 1 - rows]), "n", "here")
+    wanted = np.array([0, 0, 0, 1, 32768, 65535, 65535], np.uint16)
+    wanted = np.stack([np.roll(wanted, shift) for shift in range(5)])
+    assert rounded.dtype == np.uint16
+    assert np.array_equal(rounded[0], wanted) and np.array_equal(rounded[1], wanted[::-1])
+    assert np.array_equal(rounded[2], np.floor((1 - rows).clip(0, 1) * np.float32(65535) + np.float32(0.5)))
+
+
+def test_an_output_is_taken_before_the_network_runs_again(image):
+    """As an engine gives it: in memory that the next run writes to."""
+    lent = {}
+
+    def network(seen: np.ndarray) -> np.ndarray:
+        rgb = blur(seen)
+        lent.setdefault(rgb.shape, np.empty_like(rgb))[:] = rgb
+        return lent[rgb.shape]
+
+    pieces = tiles.run(
+        network,
+        lambda rows, cols: image[:, rows, cols],
+        size=image.shape[1:],
+        contract=contract_for("bayer"),
+        pixel_bytes=100,
+        memory=90_000,
+        on_tile=lambda done, tiles: None,
+    )
+    assert np.array_equal(joined(list(pieces), (144, 176)), run(image, 90_000))
 
 
 def test_too_small_a_halo_seams(image):

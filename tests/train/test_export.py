@@ -7,11 +7,12 @@ import onnx
 import pytest
 import torch
 from exported import Tiny, facts_for, metadata
-from made import FULL, joined
+from made import joined
 from onnx import numpy_helper
 
 from darkroom.develop import model, tiles
 from darkroom.develop.contract import PLANES
+from darkroom.develop.curves import FULL
 from darkroom.errors import ModelError
 from darkroom.train import export, networks, reach
 
