@@ -11,14 +11,16 @@ class Abandoned(Exception):
 
 
 class Handover:
-    """Takes bands from one thread and gives them to another, one waiting at most; either may leave before the end.
+    """Takes bands from one thread and gives each to another when that asks for it; either may leave before the end.
 
-    The first fills it inside a `with`: what ends that early tells the second.
+    So there are two at most, one in the making and one in use. The first fills it inside a `with`: what ends that early
+    tells the second.
     """
 
     def __init__(self) -> None:
         self._turn = threading.Condition()
-        self._waiting: list[Band] = []
+        self._asked = False
+        self._given: list[Band] = []
         self._complete = False
         self._left = False
 
@@ -32,10 +34,11 @@ class Handover:
         """Hand over all bands, or those that are wanted."""
         for band in bands:
             with self._turn:
-                self._turn.wait_for(lambda: self._left or not self._waiting)
+                self._turn.wait_for(lambda: self._left or self._asked)
                 if self._left:
                     return
-                self._waiting.append(band)
+                self._given.append(band)
+                self._asked = False
                 self._turn.notify_all()
             del band  # the other's now
         with self._turn:
@@ -46,13 +49,14 @@ class Handover:
         """Give the bands as they come. Raises Abandoned where they end before the picture does."""
         while True:
             with self._turn:
-                self._turn.wait_for(lambda: self._waiting or self._complete or self._left)
-                if self._left and not self._complete:
-                    raise Abandoned
-                if not self._waiting:
-                    return
-                band = self._waiting.pop()
+                self._asked = True
                 self._turn.notify_all()
+                self._turn.wait_for(lambda: self._given or self._complete or self._left)
+                if not self._given:
+                    if self._complete:
+                        return
+                    raise Abandoned
+                band = self._given.pop()
             yield band
             del band
 

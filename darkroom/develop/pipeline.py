@@ -34,8 +34,8 @@ RESIDENT = 215_000_000
 """Bytes held before the first photo: Python, its libraries, a loaded network, the idle decoder beside it."""
 LEAST_TILE = 64_000_000
 """Bytes a tile gets even where the picture then exceeds the limit: at 61 MP and 16 bits by 5 %."""
-STRIPS = 3
-"""Strips of a picture held at once: one in the making, one waiting, one that is being encoded."""
+STRIPS = 2
+"""Strips of a picture held at once: one in the making, and one that is being encoded."""
 CLIPPED = 0.05
 """Share of clipped sites above which the user is warned."""
 

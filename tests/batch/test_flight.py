@@ -18,6 +18,7 @@ from darkroom.batch import batch, jobs
 from darkroom.decode import raw
 from darkroom.develop import model, pipeline
 from darkroom.errors import ModelError
+from darkroom.frame import Bands
 from darkroom.write import exif, image, part
 from darkroom.write.image import Encoding
 
@@ -245,8 +246,14 @@ def test_a_picture_is_written_while_the_next_is_begun(photos, monkeypatch):
             following.set()
         return real(*all, **how)
 
+    def write(bands: Bands, path: Path, **how: object):
+        picture = bands.whole()
+        assert following.wait(30), "b.dng was not begun"
+        write_picture(picture, path, **how)
+
+    write_picture = image.write
     monkeypatch.setattr(pipeline, "begin", begin)
-    watch(monkeypatch, image, "write", lambda picture: following.wait(30) or pytest.fail("b.dng was not begun"))
+    monkeypatch.setattr(image, "write", write)
     assert [result.outcome for result in run(photos[:2])] == ["written"] * 2
 
 

@@ -12,7 +12,7 @@ def band(value: int) -> np.ndarray:
     return np.full((1, 2, 3), value, np.uint8)
 
 
-def test_bands_arrive_in_order_and_one_waits_at_most():
+def test_bands_arrive_in_order_and_each_when_it_is_asked_for():
     made, handover, taken = [], Handover(), []
 
     def bands():
@@ -25,7 +25,7 @@ def test_bands_arrive_in_order_and_one_waits_at_most():
         maker.start()
         for each in handover.bands():
             taken.append(int(each[0, 0, 0]))
-            assert len(made) <= len(taken) + 2, "one waits, one is held by its maker"
+            assert len(made) <= len(taken) + 1, "one is held by its maker"
         maker.join(30)
     assert taken == list(range(5))
 
@@ -46,8 +46,18 @@ def test_who_makes_stops_when_nobody_wants_more():
     assert made == [0]
 
 
-def test_what_was_filled_can_be_taken_after_the_maker_left():
-    handover = Handover()
-    with handover:
-        handover.fill(iter([band(7)]))
-    assert [int(each.max()) for each in handover.bands()] == [7]
+def test_who_makes_stays_until_the_last_is_taken():
+    handover, left = Handover(), threading.Event()
+
+    def make():
+        with handover:
+            handover.fill(iter([band(7), band(8)]))
+        left.set()
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    bands = handover.bands()
+    assert int(next(bands).max()) == 7 and not left.wait(0.05), "nobody has asked for the second"
+    assert [int(each.max()) for each in bands] == [8]
+    maker.join(30)
+    assert left.is_set()

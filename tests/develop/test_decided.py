@@ -215,14 +215,14 @@ def test_a_tile_gets_64_mb_where_only_the_picture_is_in_its_way(even, memory, ti
 @pytest.mark.parametrize(
     ("changes", "strip"),
     [
-        ({}, 3 * 3 * 4),
-        ({"bits": 16}, 3 * 6 * 4),
-        ({"bits": 32}, 3 * 12 * 4),
-        ({"sharpen": 0.1}, 3 * 6 * 4),
+        ({}, 2 * 3 * 4),
+        ({"bits": 16}, 2 * 6 * 4),
+        ({"bits": 32}, 2 * 12 * 4),
+        ({"sharpen": 0.1}, 2 * 6 * 4),
         ({"look": Look(tone=0.3)}, 0),
     ],
 )
-def test_three_strips_of_the_picture_are_paid_from_the_tiles_memory(networks, even, monkeypatch, changes, strip):
+def test_two_strips_of_the_picture_are_paid_from_the_tiles_memory(networks, even, monkeypatch, changes, strip):
     asked = []
     monkeypatch.setattr(tiles, "run", lambda *_, **wishes: asked.append(wishes) or iter(()))
     for whole in (True, False):

@@ -13,7 +13,9 @@ from darkroom.develop import engines
 from darkroom.errors import ModelError
 
 
-@pytest.mark.parametrize(("engine", "wanted"), [("onnxruntime", 1050 + 56), ("bf16", 340 + 3 * 48 + 56), ("fp32", 1050)])
+@pytest.mark.parametrize(
+    ("engine", "wanted"), [("onnxruntime", 1050 + 56), ("bf16", 340 + 3 * 48 + 56), ("fp32", 1050)]
+)
 def test_room_is_a_share_of_the_tensors_and_pictures_beside_them(engine, wanted):
     assert engines.ROOM[engine].pixel_bytes(contract_for("bayer", pixel_bytes=1000)) == wanted
 
