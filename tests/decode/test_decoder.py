@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rawpy
 
 from darkroom.decode import child, decoder, libraw
 from darkroom.errors import RawError
@@ -74,6 +75,13 @@ def test_a_refusal_is_cut_to_one_short_line():
     found = told(refused="K" * 99, detail=" a \n b " + "x" * 999)
     assert found.kind == "K" * 40 and found.detail == ("a b " + "x" * 999)[:200]
     assert decoder._refusal({"refused": "Stack"}) == decoder.Refusal("Stack", "")
+
+
+def test_a_picture_beyond_its_mosaic_is_told_by_the_width_and_height_of_both():
+    sizes = SimpleNamespace(height=40, width=60)
+    file = SimpleNamespace(raw_type=rawpy.RawType.Flat, raw_image_visible=np.zeros((30, 50), np.uint16), sizes=sizes)
+    said = "a picture of 60 x 40 sites, of which its mosaic holds 50 x 30"
+    assert libraw._unpacked(file) == ({"refused": "Window", "detail": said}, None)
 
 
 @pytest.mark.parametrize("said", [b"[1]\n", b"7\n", b"no json\n", b"[" * 60000 + b"\n", b"1" * (1 << 16)])

@@ -169,6 +169,12 @@ def test_a_table_that_cannot_be_turned_round_is_none(sum_, known):
         np.testing.assert_allclose(found @ normal, np.eye(3), atol=1e-4)
 
 
+def test_a_files_own_matrix_is_scaled_by_rows_until_white_stays_white():
+    own = np.array([[4, -1, -1, 9], [-1, 4, 1, 9], [0, -0.25, 0.75, 9]], np.float32)  # rows of three: 2, 4, 0.5
+    found = raw._camera_to_srgb(facts(camera_to_srgb=own))
+    assert found.tolist() == [[2, -0.5, -0.5], [-0.25, 1, 0.25], [0, -0.5, 1.5]]
+
+
 @pytest.mark.parametrize(("number", "known"), [(0.1, 0.1), (0.0, 0.0), (-1.0, 0.0), (np.inf, 0.0), (np.nan, 0.0)])
 def test_a_number_of_the_exposure_is_positive_or_unknown(number, known):
     assert raw._known(number) == known

@@ -275,6 +275,17 @@ def test_a_mirror_keeps_sites_in_their_place_of_the_cell(length, period, span, w
     assert cfa._mirror(span, length, period).tolist() == wanted
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "within"),
+    [(slice(0, 8), True), (slice(2, 6), True), (slice(-2, 8), False), (slice(0, 10), False), (slice(-2, 10), False)],
+)
+def test_of_a_window_within_the_mosaic_no_copy_is_made(rows, within, turned):
+    mosaic = np.arange(8 * 12, dtype=np.uint16).reshape(8, 12)
+    window = (mosaic.T, slice(0, 12), rows) if turned else (mosaic, rows, slice(0, 12))
+    assert np.shares_memory(cfa._window(*window, 2), mosaic) is within
+
+
 @pytest.mark.parametrize("kind", PACKINGS)
 def test_the_plain_demosaic_weighs_sites_by_their_distance_along_each_axis(kind):
     mosaic = np.random.default_rng(0).random((12, 12), np.float32)
@@ -291,6 +302,12 @@ def test_the_plain_demosaic_weighs_sites_by_their_distance_along_each_axis(kind)
 def test_a_matrix_is_applied_to_every_pixel():
     camera = np.random.default_rng(0).random((3, 4, 5), np.float32)
     assert np.allclose(cfa.coloured(camera, MATRIX), np.tensordot(MATRIX, camera, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_a_matrix_has_a_row_for_each_colour(rows):
+    with pytest.raises(ValueError):
+        cfa.coloured(np.zeros((3, 4, 5), np.float32), np.ones((rows, 3)))
 
 
 @pytest.mark.parametrize("packing", cfa.SITES)

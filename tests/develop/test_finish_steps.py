@@ -42,6 +42,19 @@ def test_bands_start_on_whole_blocks_and_hold_no_more_than_they_may(band, bands,
     assert sorted((each.start, each.stop) for each in done) == bands
 
 
+@pytest.mark.parametrize(
+    ("band", "width", "rows"),
+    [(30, 10, [1, 3, 3]), (29, 10, [1, 2, 2, 2]), (9, 10, [1] * 7), (3, 1, [1, 3, 3]), (70, 10, [7])],
+)
+def test_a_piece_is_worked_on_in_bands_of_whole_rows_and_one_row_at_least(band, width, rows, monkeypatch):
+    monkeypatch.setattr(finish, "BAND", band)
+    done, real = [], finish._light
+    monkeypatch.setattr(finish, "_light", lambda values, tone: done.append(values.shape) or real(values, tone))
+    rgb, size = random((7, width)), (7, width)
+    list(finish.follow(in_pieces(rgb, 1, 1), size=size, matrix=MATRIX, window=Window(0, 0, *size), orientation=1))
+    assert sorted(done) == [(3, each, width) for each in rows]
+
+
 def test_headroom_and_exposure_are_gains_of_light_and_white():
     tone = finish._tone(None, MATRIX, Look(exposure=1), 4.0)
     assert tone.matrix == pytest.approx(8 * MATRIX) and tone.white == 8 and not tone.offset.any()
