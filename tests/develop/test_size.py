@@ -129,3 +129,33 @@ def test_codes_become_light_and_come_back_as_they_were(dtype):
 def test_light_stays_what_it_is():
     light = np.array([[[-0.5, 0.3, 7.0]]], np.float32)
     assert np.array_equal(size._codes(size._light(light), light.dtype), light)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bands"),
+    [
+        (1, [(0, 6), (1, 10), (5, 14), (9, 17), (13, 21), (16, 25), (20, 29), (24, 30)]),
+        (112, [(0, 10), (5, 17), (13, 25), (20, 30)]),
+        (113, [(0, 14), (9, 25), (20, 30)]),
+        (300, [(0, 30)]),
+    ],
+)
+def test_a_band_takes_its_own_rows_and_two_beyond_either_edge(pixels, bands, monkeypatch):
+    """Of 30 rows of ten pixels, numbered, to eight rows; a band has as many as come of so many pixels."""
+    taken, real = [], size._light
+    monkeypatch.setattr(size, "_BAND", pixels)
+    monkeypatch.setattr(
+        size, "_light", lambda codes: taken.append((codes[0, 0, 0], codes[-1, 0, 0] + 1)) or real(codes)
+    )
+    picture = np.arange(30, dtype=np.float32).reshape(30, 1, 1).repeat(10, 1).repeat(3, 2)
+    assert size.reduced(picture, Size(long_edge=8)).shape == (8, 3, 3)
+    assert taken == bands
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_light_between_two_codes_becomes_the_nearer(dtype):
+    full = np.iinfo(dtype).max
+    codes = np.linspace(0, full - 1, 200).astype(int)
+    for over, nearer in ((0.4, 0), (0.6, 1)):
+        light = srgb_to_linear((codes + over) / full)
+        assert np.array_equal(size._codes(light, np.dtype(dtype)), codes + nearer)
