@@ -37,6 +37,11 @@ def test_the_two_parts_of_a_curve_meet_and_it_has_a_way_back(encode, decode, cor
     assert (np.diff(encode(light)) > 0).all()
 
 
+def test_the_foot_of_srgb_reaches_up_to_its_corner_and_holds_it():
+    assert curves.srgb_to_linear(np.array(0.04045)) == 0.04045 / 12.92
+    assert curves.linear_to_srgb(np.array(0.0031308)) == 0.0031308 * 12.92
+
+
 def test_the_linear_foot_goes_on_below_black():
     below = np.array([-1.0, -0.25])
     assert curves.linear_to_srgb(below) == pytest.approx(12.92 * below)

@@ -46,6 +46,18 @@ def test_bands_do_not_show(monkeypatch: pytest.MonkeyPatch, aspect):
     np.testing.assert_array_equal(shape.stretched(picture, aspect, 1), whole)
 
 
+@pytest.mark.parametrize(
+    ("samples", "rows"), [(1, [1] * 10), (2 * 180 - 1, [1] * 10), (3 * 180, [1, 3, 3, 3]), (10 * 180, [10])]
+)
+def test_so_many_samples_are_computed_at_a_time_and_one_row_at_least(monkeypatch: pytest.MonkeyPatch, samples, rows):
+    """Of ten rows that become 60 pixels, 180 samples, wide."""
+    done, real = [], shape._mixed
+    monkeypatch.setattr(shape, "_BAND", samples)
+    monkeypatch.setattr(shape, "_mixed", lambda lines, *rest: done.append(lines[0].shape) or real(lines, *rest))
+    shape.stretched(np.zeros((10, 40, 3), np.uint8), 1.5, 1)
+    assert sorted(done) == [(each, 60, 3) for each in rows]
+
+
 def test_the_written_picture_and_its_exif_have_the_shape_of_the_scene(run, photo: Path, libraw_says, tmp_path: Path):
     libraw_says(pixel_aspect=1.534)
     write_network(tmp_path / "n.onnx")
