@@ -342,6 +342,21 @@ def test_strips_are_equal_but_for_the_last_however_the_rows_come(monkeypatch, he
     assert [len(strip) for strip in strips] == [4, 4, 2] and np.array_equal(np.concatenate(strips), whole)
 
 
+@pytest.mark.parametrize(("height", "bands"), [(2, 2), (4, 1), (8, 1), (3, 2)])
+def test_a_strip_is_there_with_its_last_row_and_no_copy_of_a_band_that_has_all_of_it(monkeypatch, height, bands):
+    monkeypatch.setattr(image, "_BAND", 4 * 3 * 5)
+    whole, taken = picture(24, 5), []
+
+    def rows():
+        for top in range(0, 24, height):
+            taken.append(top)
+            yield whole[top : top + height]
+
+    first = next(image._strips(Bands(whole.shape, whole.dtype, rows())))
+    assert np.array_equal(first, whole[:4]) and len(taken) == bands
+    assert np.shares_memory(first, whole) is (bands == 1)
+
+
 @pytest.mark.parametrize(
     ("name", "encoding", "waits"),
     [
