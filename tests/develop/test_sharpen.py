@@ -51,6 +51,21 @@ def test_bands_do_not_show(monkeypatch):
     assert np.array_equal(sharpen.sharpened(picture, 0.7, quiet, bits=16), whole)
 
 
+@pytest.mark.parametrize(
+    ("rows", "bands"),
+    [(7, [(0, 9), (5, 16), (12, 20)]), (10, [(0, 12), (8, 20)]), (18, [(0, 20), (16, 20)]), (20, [(0, 20)])],
+)
+def test_a_band_takes_its_own_rows_and_two_beyond_either_edge(monkeypatch, rows, bands):
+    taken, real = [], sharpen._light
+    monkeypatch.setattr(sharpen, "_ROWS", rows)
+    monkeypatch.setattr(
+        sharpen, "_light", lambda codes: taken.append((codes[0, 0, 0], codes[-1, 0, 0] + 1)) or real(codes)
+    )
+    picture = np.arange(20, dtype=np.float32).reshape(20, 1, 1).repeat(4, 1).repeat(3, 2)
+    sharpen.sharpened(picture, 1.0, quiet, bits=32)
+    assert sorted(taken) == bands
+
+
 @pytest.mark.usefixtures("here")
 def test_the_command_takes_it_and_a_dng_does_not(run, photo):
     words = ("develop", "a.dng", "--model", "n.onnx", "--amp", "2")
