@@ -39,6 +39,13 @@ def test_what_noise_explains_is_left_and_what_stands_above_it_is_not():
     assert loud.std() < 1.03 * grain.std() and free.std() > 1.5 * grain.std()
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_what_is_sharpened_beyond_white_is_white(bits):
+    step = np.where(np.arange(40) < 20, 40000, 65535).astype(np.uint16)
+    after = sharpen.sharpened(np.broadcast_to(step[:, None], (12, 40, 3)), 1.0, quiet, bits=bits)
+    assert (after[:, 20:] == 2**bits - 1).all() and (after[:, :20] < 2**bits * 0.7).all()
+
+
 def test_hues_stay():
     before, after = (srgb_to_linear(each / 65535) for each in (edge(), sharpen.sharpened(edge(), 1.0, quiet, bits=16)))
     assert after[..., 1] / after[..., 0] == pytest.approx(before[..., 1] / before[..., 0], rel=0.01)
