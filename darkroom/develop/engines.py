@@ -56,7 +56,7 @@ class Room:
 
 ROOM = {"onnxruntime": Room(1.05, 0), "bf16": Room(0.34, 3), "fp32": Room(0.85, 3)}
 """Room by engine, OpenVINO's by precision. Measured on tiles of 256 x 512 to 800 x 1152 of nine networks of five kinds:
-none took more, and those that ship 0.6 to 0.98 of it."""
+none took more, and the largest of those that ship 0.62 to 0.99 of it."""
 EXTRAS = ("cuda", "directml")
 """Devices whose build of ONNX Runtime an extra of the package brings."""
 
