@@ -1,6 +1,7 @@
 """The same batch on workers: the same pictures, whatever becomes of a worker."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ distributed = pytest.importorskip("distributed", reason="needs the extra cluster
 SETTINGS = pipeline.Settings(amp=amplifier.parse("2"))
 KILLER = """
 import os
+import threading
 from darkroom.batch import batch
 
 def read(path, prepare, read=batch._read):
@@ -185,3 +187,32 @@ def test_a_run_whose_workers_are_all_lost_for_good_is_given_up(photos, monkeypat
         monkeypatch.setattr(distributed.Client, "nthreads", lambda self: {})
         with pytest.raises(OutputError, match="has lost all its workers; start some, and run the same command again"):
             run(here.scheduler_address, photos)
+
+
+SEEN: set[str] = set()
+"""Workers that have begun a task of `shared`."""
+BOTH = threading.Event()
+
+
+def shared(*task, develop=worker.develop):
+    """A task that is not done before another worker has begun one."""
+    SEEN.add(distributed.get_worker().address)
+    if len(SEEN) > 1:
+        BOTH.set()
+    assert BOTH.wait(60), "one worker had to do it all"
+    return develop(*task)
+
+
+def test_a_worker_that_comes_later_gets_its_share(photos, monkeypatch):
+    SEEN.clear()
+    BOTH.clear()
+    monkeypatch.setattr(worker, "develop", shared)
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as here:
+
+        def stop() -> bool:  # asked once all that one worker is given is on its way
+            if SEEN and len(here.workers) == 1:
+                here.scale(2)
+            return False
+
+        results = run(here.scheduler_address, photos, place="out", stop=stop)
+    assert len(SEEN) == 2 and [result.outcome for result in results] == ["written"] * 4
