@@ -127,6 +127,16 @@ def test_black_is_counted_from_where_its_pattern_begins(starts, phase):
         assert black[row, column] == pattern[at]
 
 
+@pytest.mark.parametrize(("starts", "begins"), [(None, (0, 0)), ((1, 2), (4, 2)), ((8, 4), (3, 0))])
+@pytest.mark.parametrize("phase", [(0, 0), (2, 5)])
+def test_so_is_the_black_of_each_of_36_sites(starts, begins, phase):
+    """The picture begins at (5, 4) of the sensor: so many sites into the pattern, by sixes."""
+    pattern = 512.0 + np.arange(36).reshape(6, 6)
+    black = raw._black(facts(top=5, left=4), tags.Tags(black=pattern, black_starts=starts), phase, CELL["xtrans"])
+    rows, columns = ((np.arange(6) - phase[axis] + begins[axis]) % 6 for axis in (0, 1))
+    np.testing.assert_array_equal(black, pattern[np.ix_(rows, columns)])
+
+
 @pytest.mark.parametrize(
     ("crop", "starts", "window"),
     [

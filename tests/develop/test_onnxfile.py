@@ -117,6 +117,19 @@ def test_a_side_or_type_given_twice_is_the_last():
     assert onnxfile._port(memoryview(port)) == ("x", Port(7, (6,)))
 
 
+@pytest.mark.parametrize(
+    ("dimension", "side"),
+    [
+        (field(1, 5) + field(4, 7), 5),
+        (field(4, 7) + field(2, b"h"), "h"),
+        (field(1, b"ab") + field(2, b"h"), "h"),
+    ],
+)
+def test_a_side_is_a_number_of_its_own_field_or_a_name(dimension, side):
+    port = field(1, b"x") + field(2, field(1, field(1, 1) + field(2, field(1, dimension))))
+    assert onnxfile._port(memoryview(port)) == ("x", Port(1, (side,)))
+
+
 def test_inputs_with_a_value_are_none():
     weights = helper.make_tensor("weights", TensorProto.FLOAT, [1], [0.5])
     inputs = [value("bright", TensorProto.FLOAT, [1]), value("weights", TensorProto.FLOAT, [1])]

@@ -281,3 +281,28 @@ def test_every_tile_sees_the_rows_and_columns_around_its_own_core(onward):
     for tile in tiles.plan(72, 88, contract_for("bayer"), pixel_bytes=100, memory=60_000, onward=onward):
         for seen, core, length in ((tile.seen_rows, tile.core_rows, 72), (tile.seen_cols, tile.core_cols, 88)):
             assert seen.start <= max(0, core.start - 4) and seen.stop >= min(length, core.stop + 4)
+
+
+@pytest.mark.parametrize(
+    ("value", "rest", "count", "refused"),
+    [
+        (1.26, 0.5, 31, True),
+        (1.26, 0.5, 30, False),
+        (1.25, 0.5, 31, False),
+        (-0.26, 0.5, 31, True),
+        (-0.26, 0.5, 30, False),
+        (-0.25, 0.5, 31, False),
+        (1.26, -0.26, 9, True),
+    ],
+)
+def test_an_output_is_of_another_scale_where_most_of_it_is_more_than_a_quarter_off(value, rest, count, refused):
+    """Of 60 values, `count` of one kind."""
+    rgb = np.full((3, 4, 5), rest, np.float32)
+    rgb.flat[:count] = value
+    clamped = rgb.clip(0, 1)
+    if refused:
+        with pytest.raises(ModelError, match="^n: gave .* in tile 1, its contract says 0 to 1; export it again$"):
+            tiles._hold(rgb, "n", "in tile 1")
+    else:
+        tiles._hold(rgb, "n", "in tile 1")
+        assert np.array_equal(rgb, clamped)

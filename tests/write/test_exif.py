@@ -354,6 +354,17 @@ def test_boxes_are_walked_with_short_and_long_headers_and_end_with_what_holds_th
     assert boxes(struct.pack(">I4sQ", 1, b"tiny", 15) + data) == []
 
 
+def test_64_boxes_are_looked_at_on_a_level():
+    assert [len(boxes(box(b"free") * count)) for count in (63, 64, 65)] == [63, 64, 64]
+
+
+@pytest.mark.parametrize(("before", "found"), [(0, True), (63, True), (64, False)])
+def test_exif_is_among_the_first_64_segments_of_a_jpeg(before, found):
+    data = b"\xff\xd8" + b"\xff\xe0\0\4ab" * before
+    end = len(data) + 10
+    assert exif._jpeg_exif(io.BytesIO(data + b"\xff\xe1\0\x20Exif\0\0"), 0) == (end if found else None)
+
+
 @pytest.mark.parametrize(
     ("exposure", "tags"),
     [

@@ -324,6 +324,15 @@ def test_a_picture_whose_making_ends_early_leaves_nothing(tmp_path, suffix):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("width", range(1, 7))
+def test_every_directory_of_a_tiff_begins_at_an_even_byte(tmp_path, width):
+    image.write(picture(1, width), tmp_path / "a.tif", exif=exif_block(), overwrite=False)
+    with (tmp_path / "a.tif").open("rb") as file:
+        order, main = tiff.header(file, 0)
+        told, _ = tiff.read(file, 0, main, order)
+    assert [place % 2 for place in (main, tiff.first(told, EXIF_IFD), tiff.first(told, GPS_IFD))] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("width", "dtype", "rows"),
     [(4000, np.uint8, 43), (4000, np.uint16, 21), (4000, np.float32, 10), (174762, np.uint8, 1), (87381, np.uint8, 2),
