@@ -365,6 +365,30 @@ def test_exif_is_among_the_first_64_segments_of_a_jpeg(before, found):
     assert exif._jpeg_exif(io.BytesIO(data + b"\xff\xe1\0\x20Exif\0\0"), 0) == (end if found else None)
 
 
+@pytest.mark.parametrize(("kind", "found"), [(0xD8, True), (0xD9, True), (0xDA, False), (0xDB, True), (0xE1, True)])
+def test_exif_comes_before_the_samples_of_a_jpeg(kind, found):
+    data = b"\xff\xd8\xff" + bytes([kind]) + b"\0\x0aother xx" + b"\xff\xe1\0\x20Exif\0\0"
+    assert exif._jpeg_exif(io.BytesIO(data), 0) == (len(data) if found else None)
+
+
+@pytest.mark.parametrize(
+    ("main", "shot", "day"),
+    [
+        ({DATE_TIME: 1, TAKEN: 2}, {TAKEN: 3, TAKEN + 1: 4}, 3),
+        ({DATE_TIME: 1, TAKEN: 2}, {TAKEN + 1: 4}, 2),
+        ({DATE_TIME: 1, TAKEN + 1: 4}, {TAKEN + 1: 4}, 1),
+        ({TAKEN + 1: 4, DATE_TIME + 1: 4}, {DATE_TIME: 4}, None),
+    ],
+)
+def test_a_photo_was_taken_when_exif_says_or_its_main_directory_or_when_it_was_changed(tmp_path, main, shot, day):
+    def dates(days):
+        return {tag: tiff.field(tiff.ASCII, f"2024:02:{day:02} 23:59:58") for tag, day in days.items()}
+
+    (tmp_path / "a.tif").write_bytes(tiff.block(dates(main) | {EXIF_IFD: dates(shot)}))
+    found = exif.taken(tmp_path / "a.tif")
+    assert (found and found.day) == day
+
+
 @pytest.mark.parametrize(
     ("exposure", "tags"),
     [
