@@ -322,3 +322,35 @@ def test_the_package_is_looked_for_first_where_the_parent_does_not_name_it(monke
     assert child._path() == [home, "/elsewhere"]
     monkeypatch.setattr(sys, "path", ["/elsewhere", home])
     assert child._path() == ["/elsewhere", home]
+
+
+CURBED = """
+import ctypes, json, os, resource, sys
+from types import SimpleNamespace
+from darkroom.decode import libraw
+allowed, told = int(sys.argv[1]), []
+resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+ctypes.CDLL = lambda name: SimpleNamespace(mallopt=lambda *asked: told.append(asked))
+os.cpu_count = lambda: 64
+libraw._curb()
+limits = [resource.getrlimit(each) for each in (resource.RLIMIT_AS, resource.RLIMIT_CORE)]
+print(json.dumps([limits, told, os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="curbs of Linux")
+@pytest.mark.parametrize(("allowed", "least"), [(-1, 4), (6, 4), (3, 3)])
+def test_a_decoder_is_curbed_within_what_the_system_allows(allowed, least):
+    """In GiB of addresses, -1 for no limit; it leaves no core, and gets fresh pages from 256 KiB on."""
+    import resource
+
+    hard = allowed << 30 if allowed > 0 else resource.RLIM_INFINITY
+    if resource.getrlimit(resource.RLIMIT_AS)[1] != resource.RLIM_INFINITY:
+        pytest.skip("the system limits these tests themselves")
+    threads = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    environment = {name: value for name, value in os.environ.items() if name not in threads}
+    command = [sys.executable, "-c", CURBED, str(hard)]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, text=True)
+    limits, told, *most = json.loads(run.stdout)
+    assert limits == [[least << 30, hard], [0, 0]]
+    assert told == [[-3, 1 << 18], [-8, 2]] and most == ["1", "4"]
