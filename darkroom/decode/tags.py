@@ -142,7 +142,7 @@ def _defects(opcodes: bytes) -> tuple[NDArray[np.intp], int | None]:
                 continue
             points.append(numbers[: 2 * singles].reshape(-1, 2))
             for top, left, bottom, right in numbers[2 * singles :].reshape(-1, 4):
-                if 0 < (bottom - top) * (right - left) <= _MOST_DEFECTS:
+                if bottom > top and right > left and (bottom - top) * (right - left) <= _MOST_DEFECTS:
                     points.append(np.argwhere(np.ones((bottom - top, right - left), bool)) + (top, left))
     return np.concatenate(points), value
 

@@ -73,8 +73,8 @@ def block(
     """Make the EXIF block of the picture developed from a raw file.
 
     width, height: pixels of the picture as it stands, upright. software: name and version. srgb: whether it is in that
-    space. Never fails: a file whose
-    EXIF cannot be read gives a block of the frame's facts. The block is little-endian and has no "Exif" before it.
+    space. Never fails: a file whose EXIF cannot be read gives a block of the frame's facts. The block is little-endian
+    and has no "Exif" before it.
     """
     return tiff.block(directories(path, frame, ratio, width=width, height=height, software=software, srgb=srgb))
 

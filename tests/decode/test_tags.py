@@ -126,6 +126,13 @@ def test_a_bad_area_has_up_to_65536_sites(bottom, right, count):
     assert len(tags._defects(opcodes(listed))[0]) == count
 
 
+@pytest.mark.parametrize("area", [(3, 4, 1, 2), (3, 4, 3, 6), (3, 4, 5, 2), (1 << 31, 1 << 31, 0, 0)])
+def test_an_area_that_ends_before_it_begins_has_no_sites(area):
+    listed = opcodes((5, struct.pack(">3I4I", 0, 0, 1, *area)), (4, b"\0\0\0\7"))
+    sites, value = tags._defects(listed)
+    assert not len(sites) and value == 7
+
+
 @pytest.mark.parametrize(("points", "count"), [(65536, 65536), (65537, 0)])
 def test_up_to_65536_bad_points_are_believed(points, count):
     listed = (5, struct.pack(">3I", 0, points, 0) + bytes(8 * points))

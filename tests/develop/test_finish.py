@@ -1,3 +1,5 @@
+"""Finishing: colours, looks, sizes and turns, whole or as the pieces come."""
+
 import numpy as np
 import pytest
 from finished import HAZE, IDENTITY, MATRIX, develop, in_pieces, random, to_linear, to_srgb

@@ -1,3 +1,5 @@
+"""EXIF: what the raw file tells goes on into the picture, and what it does not is left out."""
+
 import io
 import shutil
 import struct

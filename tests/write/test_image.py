@@ -1,3 +1,5 @@
+"""Picture files: what was written is what other programs read, and nothing is left half written."""
+
 import io
 import struct
 import zlib
