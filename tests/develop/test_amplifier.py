@@ -1,3 +1,5 @@
+"""The ratio: given, or found in the raw itself, and what is told of it."""
+
 import re
 from dataclasses import replace
 
