@@ -410,3 +410,9 @@ def test_chunks_segments_and_entries_are_laid_out_by_the_book():
     assert image._segment(0xE1, b"abc") == b"\xff\xe1\0\5abc"
     listing = bytes.fromhex("0f01") + bytes(10) + bytes.fromhex("1201") + bytes(range(10))
     assert image._entries(listing) == {271: listing[:12], 274: listing[12:]}
+
+
+def test_a_jpeg_is_of_quality_95():
+    """By the tables of the standard (ITU-T T.81, K.1), scaled to 10 %: 16 becomes 2, and 99 becomes 10."""
+    with Image.open(io.BytesIO(image.jpeg(np.zeros((16, 16, 3), np.uint8)))) as opened:
+        assert (opened.quantization[0][0], max(opened.quantization[0]), max(opened.quantization[1])) == (2, 12, 10)
