@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import rawpy
@@ -344,3 +345,10 @@ def test_of_the_photo_only_the_colour_space_is_not_told():
     tags = {271: kept, 34665: {40961: kept, 40962: kept}}
     assert linear._told(tags) == {271: kept, 34665: {40962: kept}} and 40961 in tags[34665]
     assert linear._told({271: kept}) == {271: kept}
+
+
+@pytest.mark.parametrize("shape", [(16, 32), (16, 20), (9, 32), (5, 7)])
+def test_a_tile_at_the_edge_is_filled_up_to_the_size_of_all(shape):
+    tile = np.random.default_rng(0).integers(0, 65536, (*shape, 3), np.uint16)
+    decoded = imagecodecs.jpeg8_decode(linear._compressed((16, 32), tile))
+    assert decoded.shape == (16, 32, 3) and np.array_equal(decoded[: shape[0], : shape[1]], tile)
