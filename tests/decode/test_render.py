@@ -1,14 +1,17 @@
 """LibRaw's own picture of a raw file, which pairs are compared with."""
 
+import io
 import itertools
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import rawpy
 from conftest import WriteDng, colours, noise, unrendered
 
-from darkroom.decode import decoder, raw
+from darkroom.decode import decoder, libraw, raw
 from darkroom.develop.curves import srgb_to_linear
 from darkroom.frame import Window
 
@@ -90,3 +93,12 @@ def test_a_picture_of_another_size_than_the_mosaic_is_refused(write_dng: WriteDn
     sizes = iter([lambda header: size(header), lambda header: (80, 30)])  # as for photosites half as wide as high
     monkeypatch.setattr(decoder, "_size", lambda header: next(sizes)(header))
     assert unrendered(path).startswith("LibRaw renders 30 x 80 pixels of 60 x 40 sites;")
+
+
+def test_of_a_long_reason_200_characters_are_sent():
+    def postprocess(**how: object) -> None:
+        raise ValueError("x" * 300)
+
+    answers, wanted = io.BytesIO(), {"gains": None, "colours": "sRGB", "gamma": [1, 1]}
+    libraw._send_rendering(answers, SimpleNamespace(postprocess=postprocess), wanted)
+    assert json.loads(answers.getvalue()) == {"refused": "ValueError", "detail": "x" * 200}

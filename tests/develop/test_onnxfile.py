@@ -185,3 +185,11 @@ def test_names_and_metadata_that_are_no_text_are_refused(message):
 def test_what_is_no_model_is_refused(message):
     with pytest.raises(ModelError, match="^n.onnx: is not an ONNX network; export it with `darkroom train`$"):
         onnxfile.parse(message, "n.onnx")
+
+
+def test_a_type_is_read_from_its_own_field():
+    """Of a tensor's fields the first is the type; one that this reader does not know is passed over."""
+    tensor = b"\x08\x01" + b"\x18\x07"  # field 1: float; field 3, a number, too
+    held = b"\x0a" + bytes([len(tensor)]) + tensor
+    value = b"\x0a\x01x" + b"\x12" + bytes([len(held)]) + held
+    assert onnxfile._port(memoryview(value)) == ("x", Port(1, ()))
