@@ -45,3 +45,15 @@ def in_pieces(rgb, down=2, across=3, onward="down"):
         for second in cols if onward in ("down", "up") else rows:
             row, col = (first, second) if onward in ("down", "up") else (second, first)
             yield row, col, rgb[:, row, col]
+
+
+def bands_read(module, monkeypatch):
+    """What goes through a module's `_light` from now on: first row and last of each band, by a picture's numbers."""
+    taken, real = [], module._light
+
+    def light(codes):
+        taken.append((codes[0, 0, 0], codes[-1, 0, 0] + 1))
+        return real(codes)
+
+    monkeypatch.setattr(module, "_light", light)
+    return taken

@@ -115,8 +115,7 @@ def _tiles(light: NDArray[np.uint16]) -> Iterator[NDArray[np.uint16]]:
 def _tile(light: NDArray[np.uint16]) -> tuple[int, int]:
     """Rows and columns of a tile: equal ones, so that little is filled up.
 
-    In multiples of 16, as TIFF wants them, but for a picture that is no larger than a tile: no wider than that may one
-    be.
+    They are multiples of 16, as TIFF wants them, but where the picture itself is smaller than a tile may be (TILE).
     """
     rows, columns = (side if side <= TILE else -(-side // -(-side // TILE) // 16) * 16 for side in light.shape[:2])
     return rows, columns

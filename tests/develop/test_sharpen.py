@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from finished import bands_read
 from made import frame_of, write_network
 
 from darkroom.develop import amplifier, finish, model, pipeline, sharpen
@@ -63,11 +64,8 @@ def test_bands_do_not_show(monkeypatch):
     [(7, [(0, 9), (5, 16), (12, 20)]), (10, [(0, 12), (8, 20)]), (18, [(0, 20), (16, 20)]), (20, [(0, 20)])],
 )
 def test_a_band_takes_its_own_rows_and_two_beyond_either_edge(monkeypatch, rows, bands):
-    taken, real = [], sharpen._light
+    taken = bands_read(sharpen, monkeypatch)
     monkeypatch.setattr(sharpen, "_ROWS", rows)
-    monkeypatch.setattr(
-        sharpen, "_light", lambda codes: taken.append((codes[0, 0, 0], codes[-1, 0, 0] + 1)) or real(codes)
-    )
     picture = np.arange(20, dtype=np.float32).reshape(20, 1, 1).repeat(4, 1).repeat(3, 2)
     sharpen.sharpened(picture, 1.0, quiet, bits=32)
     assert sorted(taken) == bands

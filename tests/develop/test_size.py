@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from finished import bands_read
 from PIL import Image
 
 from darkroom.develop import size
@@ -142,11 +143,8 @@ def test_light_stays_what_it_is():
 )
 def test_a_band_takes_its_own_rows_and_two_beyond_either_edge(pixels, bands, monkeypatch):
     """Of 30 rows of ten pixels, numbered, to eight rows; a band has as many as come of so many pixels."""
-    taken, real = [], size._light
+    taken = bands_read(size, monkeypatch)
     monkeypatch.setattr(size, "_BAND", pixels)
-    monkeypatch.setattr(
-        size, "_light", lambda codes: taken.append((codes[0, 0, 0], codes[-1, 0, 0] + 1)) or real(codes)
-    )
     picture = np.arange(30, dtype=np.float32).reshape(30, 1, 1).repeat(10, 1).repeat(3, 2)
     assert size.reduced(picture, Size(long_edge=8)).shape == (8, 3, 3)
     assert taken == bands
