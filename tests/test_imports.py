@@ -20,7 +20,7 @@ FLOORS = (
     ("sensor",),
     ("develop",),
     ("write", "decode"),
-    ("frame", "tiff", "colour", "documents"),
+    ("frame", "tiff", "colour", "documents", "processor"),
     ("errors",),
 )
 """Rooms, the top floor first; a room may import those of lower floors."""

@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
+from darkroom import processor
 from darkroom.decode import child, decoder, raw
 from darkroom.develop import cfa, model, pipeline, tiles
 from darkroom.develop.curves import srgb_to_linear
@@ -126,15 +127,8 @@ def figures(plan: Plan, on_step: Callable[[str], None]) -> Iterator[Figure]:
 
 def machine() -> Machine:
     """Say what runs this."""
-    cpu = platform.processor() or platform.machine()
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        models = [
-            line.partition(":")[2].strip() for line in listing.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = models[0] if models else cpu
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(cpu, cores, f"{platform.system()}, Python {platform.python_version()}")
+    return Machine(processor.name(), cores, f"{platform.system()}, Python {platform.python_version()}")
 
 
 def write_photo(path: Path, megapixels: float, kind: CFA = "bayer") -> None:

@@ -235,7 +235,7 @@ def core(monkeypatch):
 
 
 @pytest.mark.parametrize(("bf16", "hint"), [(True, "bf16"), (False, "f32")])
-def test_openvino_on_the_cpu_computes_in_bfloat16_only_in_hardware(core, bf16, hint):
+def test_openvino_on_the_cpu_computes_in_bfloat16_only_where_it_pays(core, bf16, hint):
     paper = core(bf16=bf16, precision=hint)
     engine = engines._openvino(b"n", "openvino", 0)
     assert paper.settings == [("CPU", {"INFERENCE_PRECISION_HINT": hint, "ENABLE_CPU_PINNING": False})]
@@ -266,17 +266,20 @@ def test_a_device_that_openvino_lacks_is_told_with_those_it_has(core):
 
 
 @pytest.mark.parametrize(
-    ("kernels", "told"),
+    ("kernels", "amd", "told"),
     [
-        (("brgconv_avx512_core_amx_bf16",), True),
-        (("reorder_f32", "brgconv_avx512_bf16"), True),
-        (("brgconv_avx512_f32",), False),
-        (("jit_avx512_core_bf16",), False),
-        ((), False),
+        (("brgconv_avx512_core_amx_bf16",), False, True),
+        (("reorder_f32", "brgconv_avx512_bf16"), True, True),
+        (("reorder_f32", "brgconv_avx512_bf16"), False, False),
+        (("brgconv_avx512_f32",), True, False),
+        (("jit_avx512_core_bf16",), True, False),
+        (("jit_avx512_core_amx_bf16",), True, False),
+        ((), True, False),
     ],
 )
-def test_bfloat16_is_in_hardware_where_brgconv_runs_it(kernels, told):
+def test_bfloat16_pays_where_brgconv_runs_it_by_amx_or_on_an_amd(monkeypatch, kernels, amd, told):
     pytest.importorskip("openvino")
+    monkeypatch.setattr(engines.processor, "is_amd", lambda: amd)
     paper = Paper(kernels=kernels)
     assert engines._has_bf16(paper) is told
     assert paper.settings == [("CPU", {"INFERENCE_PRECISION_HINT": "bf16"})]

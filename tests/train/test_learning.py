@@ -26,15 +26,29 @@ def test_drops_replace_the_cosine():
 
 
 @pytest.mark.parametrize(
-    ("onednn", "avx512", "instructions", "half"),
-    [(False, False, False, False), (True, True, False, False), (True, True, True, True), (True, False, False, True)],
+    ("avx512", "instructions", "amx", "amd", "half"),
+    [
+        (True, False, False, False, False),
+        (True, True, False, False, False),
+        (True, True, False, True, True),
+        (True, False, False, True, False),
+        (True, True, True, False, True),
+    ],
+    ids=["the first AVX-512", "Intel's AVX512_BF16", "AMD's", "an AMD without it", "AMX"],
 )
-def test_half_the_precision_only_where_the_processor_computes_in_it(monkeypatch, onednn, avx512, instructions, half):
-    """The second: an AVX-512 of the first generations. The last: an Arm processor that oneDNN vouches for."""
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+def test_half_the_precision_only_where_the_processor_is_faster_by_it(monkeypatch, avx512, instructions, amx, amd, half):
     monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(learning.processor, "is_amd", lambda: amd)
     assert learning._has_bf16(torch.device("cpu")) == half
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_without_avx512_onednn_is_asked(monkeypatch, onednn):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    assert learning._has_bf16(torch.device("cpu")) == onednn
 
 
 def test_a_step_tells_its_loss_and_moves_the_weights():
