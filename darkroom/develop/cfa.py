@@ -78,6 +78,9 @@ _TUNGSTEN = np.linalg.inv(SRGB_TO_XYZ) @ np.array([1.09850, 1.0, 0.35585])
 _UNEQUAL = 0.25
 """Natural logarithm of a daylight gain from which on gains of 1 are doubted."""
 
+_BAND = 1 << 16
+"""Sites that are demosaiced at once: what a core's cache holds."""
+
 NEAR = {"bayer": (1.0, 2.0, 1.0), "xtrans": (1.0, 2.0, 3.0, 2.0, 1.0)}
 """Weights of the plain demosaic along one axis."""
 
@@ -299,12 +302,22 @@ def _picture(frame: Frame, rows: slice, cols: slice, *, gains: Array, ratio: flo
 
 def _interpolate(mosaic: Array, kind: str) -> Array:
     cell, kernel = CELL[kind], NEAR[kind]
-    height, width = mosaic.shape
-    colour = np.tile(cell, (height // len(cell), width // len(cell)))
+    (height, width), period, reach = mosaic.shape, len(cell), len(kernel) // 2
+    rows = max(1, _BAND // (width * period)) * period
+    colour = np.tile(cell, (rows // period + 2, width // period))
     planes = np.empty((3, height, width), np.float32)
-    for channel in range(3):
-        mask = (colour == channel).astype(np.float32)
-        planes[channel] = _blur(mosaic * mask, kernel) / _blur(mask, kernel)
+    known: dict[tuple[int, int, int], list[tuple[Array, Array]]] = {}
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        above, below = min(reach, top), min(reach, height - bottom)
+        around = (reach - above, reach - below), (reach, reach)
+        if (above, bottom - top, below) not in known:
+            here = colour[period - above : period + bottom - top + below]
+            masks = [np.pad((here == channel).astype(np.float32), around) for channel in range(3)]
+            known[above, bottom - top, below] = [(mask, _blur(mask, kernel)) for mask in masks]
+        light = np.pad(mosaic[top - above : bottom + below], around)
+        for plane, (mask, weight) in zip(planes, known[above, bottom - top, below], strict=True):
+            np.divide(_blur(light * mask, kernel), weight, out=plane[top:bottom])
     return planes
 
 
@@ -324,9 +337,8 @@ def _mirror(span: slice, length: int, period: int) -> NDArray[np.intp]:
     return np.where((index >= 0) & (index < length), index, folded * period + site)
 
 
-def _blur(plane: Array, kernel: tuple[float, ...]) -> Array:
-    reach = len(kernel) // 2
-    height, width = plane.shape
-    padded = np.pad(plane, reach)
+def _blur(padded: Array, kernel: tuple[float, ...]) -> Array:
+    """Blur along both axes what has half a kernel's length around it, which is lost."""
+    height, width = (side - len(kernel) + 1 for side in padded.shape)
     across = reduce(np.add, [np.float32(k) * padded[:, i : i + width] for i, k in enumerate(kernel)])
     return reduce(np.add, [np.float32(k) * across[i : i + height] for i, k in enumerate(kernel)])

@@ -36,6 +36,8 @@ LEAST_TILE = 64_000_000
 """Bytes a tile gets even where the picture then exceeds the limit: at 61 MP and 16 bits by 5 %."""
 STRIPS = 2
 """Strips of a picture held at once: one in the making, and one that is being encoded."""
+_BAND = 16
+"""Rows of a tile that are encoded at once: what a core's cache holds."""
 CLIPPED = 0.05
 """Share of clipped sites above which the user is warned."""
 
@@ -357,19 +359,25 @@ def _blended(model: Model, denoise: float, plain: Callable[[Array], Array], brig
     output = model.lent(bright)
     if denoise == 1:
         return output
-    return np.float32(denoise) * output + np.float32(1 - denoise) * plain(bright)
+    mixed = plain(bright)
+    mixed *= np.float32(1 - denoise)
+    mixed += np.float32(denoise) * output
+    return mixed
 
 
 def _plain(frame: Frame, gains: Array, contract: Contract, bright: Array) -> Array:
-    """What the network is given as a picture of the kind it returns: (C, h, w) bright -> (3, H, W) in [0, 1]."""
+    """What the network is given as a picture of the kind it returns: (C, h, w) bright -> new (3, H, W) in [0, 1]."""
     if contract.input == "srgb":
-        return bright
+        return bright.copy()
     light = cfa.demosaic(bright, contract.packing)
     if contract.input == "sensor":
         light *= gains[:, None, None]
     if contract.output == "srgb":
         light = cfa.coloured(light, frame.camera_to_srgb)
-    return curves.linear_to_srgb(np.clip(light, 0, 1))
+    for top in range(0, light.shape[1], _BAND):
+        band = light[:, top : top + _BAND]
+        band[:] = curves.linear_to_srgb(np.clip(band, 0, 1))
+    return light
 
 
 def _tile_memory(frame: Frame, settings: Settings, sites: int, whole: bool) -> int:
