@@ -34,8 +34,11 @@ _NO_FILTER = 6
 _LEAST_BITS = 0.5
 """bits of file a site: lossless JPEG needs at least 1, so below this the samples are not there."""
 _SATURATED = 0.75
-"""of the stated white: a frame whose brightest site lies between this and the stated white saturates there. LibRaw's
-rule (adjust_maximum_thr): highlights stay neutral on cameras that clip early, and a dark frame never gets so far."""
+"""of the stated white: a frame whose brightest sites lie between this and the stated white saturates there. LibRaw's
+rule (adjust_maximum_thr), by which highlights stay neutral on cameras that clip early."""
+_PLATEAU, _LEVEL = 16, 0.01
+"""Sites that must be as bright as the brightest, and the share of its light by which they may fall short: hot sites
+get as far in the darkest frame, but each as far as it happens to."""
 _GAINS = (0.02, 50.0)
 """A gain outside is no white balance but a broken tag."""
 _ASPECTS = (0.4, 2.5)
@@ -242,6 +245,15 @@ def _continued(mosaic: NDArray[np.uint16], phase: tuple[int, int], period: int) 
     return mosaic
 
 
+def _white(stated: float, black: float, mosaic: NDArray[np.uint16]) -> float:
+    """The level at which the sensor saturates: what the file states, or less where the frame itself shows it."""
+    brightest = float(mosaic.max())
+    if not _SATURATED * (stated - black) < brightest - black < stated - black:
+        return stated
+    level = brightest - _LEVEL * (brightest - black)
+    return brightest if np.count_nonzero(mosaic >= level) >= _PLATEAU else stated
+
+
 def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int], mosaic: NDArray[np.uint16]) -> Frame:
     """Make sense of the facts, and note what had to be assumed."""
     notes = []
@@ -251,8 +263,7 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
     if not black.any() and (floor := int(mosaic.min())) > facts.white * _RAISED:
         notes.append(f"black level 0 in the file, yet no site reads below {floor} DN: expect a grey veil")
 
-    brightest, darkest = float(mosaic.max()), float(black.min())
-    white = brightest if _SATURATED * (facts.white - darkest) < brightest - darkest else facts.white
+    white = _white(facts.white, float(black.min()), mosaic)
     matrix = _camera_to_srgb(facts)
     if matrix is None:
         notes.append("no colour calibration in the file: colours are the sensor's own")
@@ -275,7 +286,7 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
         mosaic=mosaic,
         cfa=cfa,
         black=black,
-        white=min(white, facts.white),
+        white=white,
         white_balance=white_balance,
         daylight=daylight,
         pixel_aspect=aspect,

@@ -73,7 +73,7 @@ def test_gains_count_from_green_between_a_fiftieth_and_fifty(gains, scaled):
 @pytest.mark.parametrize(("brightest", "white"), [(12415, 16383), (12416, 12416), (16383, 16383), (17000, 16383)])
 def test_a_frame_saturates_early_from_three_quarters_between_black_and_white(brightest, white):
     mosaic = noise((40, 60))  # 512 + 0.75 * (16383 - 512) is 12415.25
-    mosaic[7, 9] = brightest
+    mosaic[7, 9:25] = brightest
     frame = framed(mosaic)
     assert frame.white == white
     assert frame.sources.white == ("brightest site" if white == 12416 else "LibRaw")

@@ -156,10 +156,14 @@ def test_white_and_bits_follow_the_file(write_dng: WriteDng):
     assert (frame.white, frame.bits) == (1023, 10)
 
 
-def test_a_bright_frame_saturates_at_its_brightest_site(write_dng: WriteDng):
+@pytest.mark.parametrize(("sites", "white"), [(16, 950), (15, 1023)])
+def test_a_frame_saturates_where_many_sites_are_as_bright_as_its_brightest(write_dng: WriteDng, sites, white):
+    """Not where a few hot ones are."""
     mosaic = noise((40, 60), low=60, high=700)
-    mosaic[7, 9] = 950
-    assert raw.read(write_dng("a.dng", mosaic, black=60, white=1023)).white == 950
+    mosaic[8, 1] = 950
+    mosaic[7, 1:sites] = 942  # 950 less a hundredth of what lies above black
+    mosaic[9] = 941
+    assert raw.read(write_dng("a.dng", mosaic, black=60, white=1023)).white == white
 
 
 def test_a_floor_above_a_black_of_zero_is_noted(write_dng: WriteDng):

@@ -39,7 +39,7 @@ def test_a_rendering_is_what_sid_took_for_its_references(write_dng: WriteDng, ph
 @pytest.mark.parametrize("top", [9000, 13500])
 def test_camera_rgb_is_light_by_gain_the_least_gain_being_one(write_dng: WriteDng, gains, top):
     sensor = np.array([2500, 6500, 3000], np.uint16)[colours((80, 120))] + noise((80, 120), low=0, high=4)
-    sensor[5, 7] = top  # at 13500, above 3/4 of white, it saturates there
+    sensor[5, 7:23] = top  # at 13500, above 3/4 of white, it saturates there
     path = write_dng("a.dng", sensor, camera_to_srgb=RED_HEAVY, white_balance=gains)
     frame, rendered = raw.render(path, kind="camera", curve="srgb")
     assert frame.white == (13500 if top == 13500 else 16383)
