@@ -169,7 +169,8 @@ def _follow(
     """Train one stage, from wherever the run stands in it to its end."""
     plan, stage, state = run.plan, run.plan.stages[number], run.state
     begin, end = ((0, *run.ends)[number + i] / run.ends[-1] for i in (0, 1))
-    if run.share() >= end:
+    _, share = workers.agreed(False, run.share(), run.device)
+    if share >= end:
         return
     trained = _unfrozen(run.network, stage.last_blocks)
     optimiser = optimisers.build(plan.optimiser, trained, stage.learning_rate, plan.weight_decay)
@@ -183,7 +184,7 @@ def _follow(
     _set_training(run.network, stage.last_blocks)
     with _batches(run, stage) as batches:
         for bright, reference in batches:
-            rate = learning.rate(stage, state.step - state.entered, (run.share() - begin) / (end - begin))
+            rate = learning.rate(stage, state.step - state.entered, (share - begin) / (end - begin))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             wrong = learning.step(plan, network, optimiser, loss_of, bright, reference)
@@ -191,8 +192,8 @@ def _follow(
             _update_average(run.average, run.network, state.step)
             recent.append(wrong)
             state.step, state.hours = state.step + 1, run.hours()
-            share = run.share()
-            interrupted, over = workers.agreed(stopped(), share >= end, run.device)
+            interrupted, share = workers.agreed(stopped(), run.share(), run.device)
+            over = share >= end
             if over or interrupted or state.step % run.options.every == 0:
                 loss = workers.mean(float(np.mean(recent)), run.device)
                 if seen:

@@ -1,6 +1,6 @@
 """The processes of one training: those `torchrun` started, and how all of them stop at the same step.
 
-torchrun's environment, signals  ->  (rank, how many), "shall it stop?"
+torchrun's environment, signals  ->  (rank, how many), "shall it stop?", "how far are we?"
 """
 
 import signal
@@ -35,13 +35,13 @@ def workers() -> Iterator[tuple[int, int]]:
         distributed.destroy_process_group()
 
 
-def agreed(interrupted: bool, over: bool, device: torch.device) -> tuple[bool, bool]:
-    """Make every process stop at the same step, where any would."""
+def agreed(interrupted: bool, share: float, device: torch.device) -> tuple[bool, float]:
+    """Make every process stop at the same step, where any would, and be as far as the one that is furthest."""
     if not distributed.is_initialized():
-        return interrupted, over
-    flags = torch.tensor([interrupted, over], dtype=torch.int32, device=device)
-    distributed.all_reduce(flags, distributed.ReduceOp.MAX)
-    return bool(flags[0]), bool(flags[1])
+        return interrupted, share
+    furthest = torch.tensor([interrupted, share], dtype=torch.float64, device=device)
+    distributed.all_reduce(furthest, distributed.ReduceOp.MAX)
+    return bool(furthest[0]), float(furthest[1])
 
 
 def mean(value: float, device: torch.device) -> float:

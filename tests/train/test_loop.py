@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors import safe_open
 
@@ -20,7 +21,7 @@ import darkroom
 from darkroom.develop import model
 from darkroom.errors import DarkroomError, SettingsError
 from darkroom.sensor import noise
-from darkroom.train import data, export, learning, loop, networks
+from darkroom.train import data, export, learning, loop, networks, workers
 from darkroom.train.cache import Cache
 from darkroom.train.recipe import Recipe, Stage
 from darkroom.train.run import Options
@@ -252,6 +253,39 @@ def test_two_processes_learn_what_one_does_and_go_on_where_either_died(photos, t
     for alone, shared in zip(*logs, strict=True):
         assert float(shared["loss"]) == pytest.approx(float(alone["loss"]), rel=1e-4)
         assert float(shared["psnr"]) == pytest.approx(float(alone["psnr"]), abs=0.01)
+
+
+AGREED = """
+import torch
+from darkroom.train import workers
+with workers.workers() as (rank, world):
+    print(*workers.agreed(rank == 1, (0.5, 0.25)[rank], torch.device("cpu")), flush=True)
+"""
+
+
+def test_processes_stop_where_any_would_and_are_as_far_as_the_furthest(tmp_path):
+    script = tmp_path / "agreed.py"
+    script.write_text(AGREED)
+    there = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(darkroom.__file__).parents[1])}
+    told = subprocess.run([sys.executable, *TWO, script], env=there, capture_output=True, text=True, check=True)
+    assert told.stdout.split("\n") == ["True 0.5", "True 0.5", ""]
+
+
+def test_the_learning_rate_follows_what_the_processes_agreed_on(photos, cache, tmp_path, monkeypatch):
+    agreed, followed, rate = [], [], learning.rate
+
+    def ahead(interrupted: bool, share: float, device: torch.device) -> tuple[bool, float]:
+        agreed.append(share + 0.3)
+        return interrupted, share + 0.3
+
+    def spied(stage: Stage, step: int, share: float) -> float:
+        followed.append(share)
+        return rate(stage, step, share)
+
+    monkeypatch.setattr(workers, "agreed", ahead)
+    monkeypatch.setattr(learning, "rate", spied)
+    train(recipe_for(Stage(steps=4, batch=1, crop=64)), photos, cache, tmp_path / "run", every=10)
+    assert followed == agreed[:-1] == [0.3, 0.55, 0.8]
 
 
 def test_the_loss_is_a_number_from_the_first_step_to_the_one_after_each_validation(
