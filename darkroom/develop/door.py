@@ -15,6 +15,9 @@ from darkroom.errors import ModelError
 LARGEST = 1 << 30
 """bytes; the networks of the papers have 1 to 60 MB, and protobuf itself ends at 2 GB."""
 
+_APART = b"location"
+"""The key by which ONNX names a file beside it: encoded in any way the network holds these bytes. Metadata may, too."""
+
 _OPERATORS = frozenset(
     """
     Abs Add And ArgMax AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
@@ -46,9 +49,10 @@ def read(file: Path) -> tuple[bytes, OnnxFile]:
         raise ModelError(f"{file}: {reason}; give the path of an .onnx file") from None
     if size > LARGEST:
         raise ModelError(f"{file}: {size / 1e6:.0f} MB, at most {LARGEST / 1e6:.0f} are read; give an image network")
-    if b"location" in data:  # the key by which ONNX names a file beside it; encoded in any way it holds these bytes
-        raise ModelError(f"{file}: refers to data in another file, which is not allowed; export it as one file")
     said = onnxfile.parse(data, str(file))
+    told = sum(text.count(_APART) for key, value in said.metadata.items() for text in (key.encode(), value))
+    if data.count(_APART) > told:
+        raise ModelError(f"{file}: refers to data in another file, which is not allowed; export it as one file")
     odd = sorted(said.operators - _OPERATORS)
     if odd:
         raise ModelError(

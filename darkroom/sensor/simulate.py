@@ -83,12 +83,18 @@ class Photos(Protocol):
 
 
 def example(
-    photos: Photos, cameras: Sequence[noise.Camera], rng: np.random.Generator, *, kind: Kind, size: int
+    photos: Photos,
+    cameras: Sequence[noise.Camera],
+    rng: np.random.Generator,
+    *,
+    kind: Kind,
+    size: int,
+    cap: float = 300.0,
 ) -> Example:
     """Make one random example: crop, unprocess, expose too short, record, pack and amplify.
 
-    `size` is the crop's side in sites, a multiple of the network's. For output "camera" the colours are a random
-    sensor's and the gains any; for output "srgb" the camera's own.
+    `size` is the crop's side in sites, a multiple of the network's; `cap` is the largest ratio. For output "camera" the
+    colours are a random sensor's and the gains any; for output "srgb" the camera's own.
     """
     photo = photos[int(rng.integers(len(photos)))]
     camera = cameras[int(rng.integers(len(cameras)))]
@@ -97,7 +103,7 @@ def example(
     light = _linear(crops[0], rng)
     if not looked:
         lights.draw(light, rng)
-    ratio = _ratio(rng)
+    ratio = _ratio(rng, cap)
     sensor = noise.draw(camera, rng)
     if kind.output == "camera":
         seen = reference = _random_sensor(light, rng)
@@ -115,16 +121,16 @@ def example(
     return Example(bright, np.ascontiguousarray(ENCODED[roots].transpose(2, 0, 1)), ratio)
 
 
-def _ratio(rng: np.random.Generator) -> float:
+def _ratio(rng: np.random.Generator, cap: float) -> float:
     """Draw a ratio: below 2 for FULL_LIGHT, where there is hardly more to do than to demosaic well; of the others one
-    half is log-uniform over 1 to 300, one uniform over 100 to 300 (as ELD trains).
+    half is log-uniform over 1 to the cap, one uniform over the upper two thirds (of 300, as ELD trains).
     """
     share = rng.random()
     if share < FULL_LIGHT:
-        return float(rng.uniform(1, 2))
+        return float(rng.uniform(1, min(2, cap)))
     if share < (1 + FULL_LIGHT) / 2:
-        return float(np.exp(rng.uniform(0, np.log(300))))
-    return float(rng.uniform(100, 300))
+        return float(np.exp(rng.uniform(0, np.log(cap))))
+    return float(rng.uniform(max(1, cap / 3), cap))
 
 
 def central(photo: Photo, camera: noise.Camera, ratio: float, seed: int, *, kind: Kind, size: int) -> Example:

@@ -181,10 +181,8 @@ class Draws:
         rng = np.random.default_rng([self.seed, number])
         kind = self.kinds[rng.choice(len(self.kinds), p=self.shares)]
         if kind == "photos":
-            material = self.material
-            return simulate.example(
-                self._photos(number), material.cameras, rng, kind=material.kind, size=self.stage.crop
-            )
+            material, size, cap = self.material, self.stage.crop, self.plan.cap
+            return simulate.example(self._photos(number), material.cameras, rng, kind=material.kind, size=size, cap=cap)
         if kind == "darkened":
             assert self.material.darkness
             return darken.example(self._photos(number), self.material.darkness, rng, size=self.stage.crop)

@@ -83,6 +83,37 @@ def test_data_in_another_file_are_not_fetched(network, tmp_path):
     assert refused(network(outside)).startswith("refers to data in another file, which is not allowed;")
 
 
+@pytest.mark.parametrize(
+    ("metadata", "allowed"),
+    [
+        ([("note", "photos of two locations, one location each"), ("location", "here")], True),
+        ([("note", "a location"), ("note", "another location")], False),  # an engine may take either
+    ],
+)
+def test_metadata_may_speak_of_a_location(network, metadata, allowed):
+    def speak(proto: onnx.ModelProto) -> None:
+        for key, value in metadata:
+            proto.metadata_props.add(key=key, value=value)
+
+    file = network(speak)
+    if allowed:
+        assert door.read(file)[0] == file.read_bytes()
+    else:
+        assert refused(file).startswith("refers to data in another file")
+
+
+@pytest.mark.usefixtures("shut")
+@pytest.mark.parametrize("beside", [b"", b"location"])
+def test_data_in_another_file_are_not_hidden_by_metadata(network, beside):
+    def outside(proto: onnx.ModelProto) -> None:
+        tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value="secret.bin")
+        proto.graph.initializer.append(tensor)
+        proto.metadata_props.add(key="note", value=beside.decode())
+
+    assert refused(network(outside)).startswith("refers to data in another file")
+
+
 @pytest.mark.usefixtures("shut")
 def test_metadata_that_are_no_text_are_refused(network):
     file = network(lambda proto: proto.metadata_props.add(key="note", value="abcd"))
@@ -117,11 +148,11 @@ def test_what_is_too_large_or_no_file_is_not_read(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("shut")
 def test_a_gigabyte_is_the_most_that_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "read_bytes", lambda file: b"a location")
+    monkeypatch.setattr(Path, "read_bytes", lambda file: b"a")
     file = tmp_path / "n.onnx"
     file.touch()
     os.truncate(file, 1 << 30)
-    assert refused(file).startswith("refers to data in another file")
+    assert refused(file).startswith("is not an ONNX network")
     os.truncate(file, (1 << 30) + 10**6)
     assert refused(file) == "1075 MB, at most 1074 are read; give an image network"
 

@@ -86,6 +86,26 @@ def test_a_network_of_one_camera_must_undo_its_colour_and_balance():
     assert seen[1] == pytest.approx(wanted[1], rel=0.2)
 
 
+@pytest.mark.parametrize("cap", [1.0, 1.5, 50.0, 300.0, 1000.0])
+def test_no_ratio_is_above_the_cap_and_the_highest_come_near_it(cap):
+    rng = np.random.default_rng(0)
+    ratios = np.array([simulate._ratio(rng, cap) for _ in range(2000)])
+    assert ratios.min() >= 1 and 0.99 * cap < ratios.max() <= cap
+    if cap > 2:
+        below = [np.mean(ratios < limit) for limit in (2, cap / 3)]
+        share = simulate.FULL_LIGHT
+        assert below[0] == pytest.approx(share + (1 - share) / 2 * np.log(2) / np.log(cap), abs=0.03)
+        assert below[1] == pytest.approx(share + (1 - share) / 2 * np.log(cap / 3) / np.log(cap), abs=0.03)
+
+
+def test_an_example_is_of_a_ratio_within_the_cap():
+    made = [
+        simulate.example([photo()], [noise.camera("sonya7s2")], np.random.default_rng(i), kind=KINDS[0], size=48, cap=4)
+        for i in range(20)
+    ]
+    assert max(each.ratio for each in made) <= 4
+
+
 def test_every_second_example_shows_the_pattern_of_its_camera_at_its_gain():
     kind, plain = KINDS[0], noise.camera("sonya7s2")
     drawn = np.tile(np.float32([[40, 0], [0, 0]]), (60, 60))  # the red sites alone
