@@ -101,6 +101,8 @@ class Rendering:
     """Power, and slope of the linear foot: (2.222, 4.5) is BT.709."""
     gains: tuple[float, ...] | None
     """(4,) by colour; None: those the camera chose."""
+    span: int
+    """DN from black, the least of the sites', to white."""
 
 
 Canvas = Callable[[Facts], NDArray[np.uint16]]
@@ -126,9 +128,9 @@ def decode(path: Path, canvas: Canvas, *, patience: float = PATIENCE) -> tuple[F
 
 
 def render(
-    path: Path, canvas: Canvas, style: Callable[[Facts], Rendering], *, patience: float = PATIENCE
+    path: Path, canvas: Canvas, style: Callable[[Facts, NDArray[np.uint16]], Rendering], *, patience: float = PATIENCE
 ) -> tuple[Facts, NDArray[np.uint16], NDArray[np.uint16] | Refusal] | Refusal:
-    """Decode a file into the array that `canvas` gives, and have LibRaw render it in the style that its facts suggest.
+    """Decode a file into the array that `canvas` gives, and have LibRaw render it in the style that both suggest.
 
     Returns the picture last, (H, W, 3) of LibRaw's size, or why there is none. Else as `decode`.
     """
@@ -137,8 +139,9 @@ def render(
     def receive(
         process: subprocess.Popen[bytes], facts: Facts, mosaic: NDArray[np.uint16]
     ) -> tuple[Facts, NDArray[np.uint16], NDArray[np.uint16] | Refusal]:
-        _say(process, json.dumps(asdict(style(facts))))
+        _say(process, "render")
         _receive(process, mosaic)
+        _say(process, json.dumps(asdict(style(facts, mosaic))))
         header = _header(process)
         if "refused" in header:
             return facts, mosaic, _refusal(header)

@@ -1,8 +1,9 @@
 """The program of the decoder's process: LibRaw behind a pipe. The only import of rawpy.
 
 stdin, a JSON line a file: {"path", "seconds"} -> stdout, a JSON line: {"refused", "detail"}, or the facts below;
-then stdin, a line: "send", "skip", or a JSON object, how to render -> but for "skip", (height, width) native uint16 DN,
-row by row; and for the object a JSON line: {"refused", "detail"}, or {"height", "width"} and (height, width, 3) uint16.
+then stdin, a line: "send", "render" or "skip" -> but for "skip", (height, width) native uint16 DN, row by row; after
+"render" then stdin, a JSON line, how -> a JSON line: {"refused", "detail"}, or {"height", "width"}, and
+(height, width, 3) uint16.
 
 With "preview" in the request, instead of all that, the picture that the camera put into the file: a JSON line,
 {"refused", "detail"} or {"bytes", "height", "width"}, then the bytes: a JPEG, or (height, width, 3) uint8.
@@ -94,8 +95,8 @@ def _answer(path: str, requests: BinaryIO, answers: BinaryIO, chatter: BinaryIO)
     wanted = b"skip\n" if "refused" in facts else requests.readline()
     if wanted != b"skip\n" and mosaic is not None:
         _send_rows(answers, mosaic)
-    if wanted.startswith(b"{"):
-        _send_rendering(answers, raw, json.loads(wanted))
+    if wanted == b"render\n":
+        _send_rendering(answers, raw, json.loads(requests.readline()))
 
 
 def _opened(path: str) -> "rawpy.RawPy":
@@ -169,7 +170,7 @@ def _send_rows(answers: BinaryIO, samples: "NDArray[numpy.uint8] | NDArray[numpy
 
 
 def _send_rendering(answers: BinaryIO, raw: "rawpy.RawPy", wanted: dict[str, Any]) -> None:
-    """Develop as SID did its references, but not turned; colours, curve and white balance are the parent's choice."""
+    """Develop as SID did its references, but not turned; colours, curve, white balance and level are the parent's."""
     import rawpy
 
     try:
@@ -181,6 +182,8 @@ def _send_rendering(answers: BinaryIO, raw: "rawpy.RawPy", wanted: dict[str, Any
             no_auto_bright=True,
             output_bps=16,
             user_flip=0,
+            user_sat=wanted["span"],
+            adjust_maximum_thr=0.0,
         )
     except Exception as error:  # as above
         _send(answers, {"refused": type(error).__name__, "detail": str(error)[:200]})

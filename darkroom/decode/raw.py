@@ -97,13 +97,16 @@ def render(
     """
     told, canvas = _opened(path)
 
-    def style(facts: Facts) -> Rendering:
+    def style(facts: Facts, mosaic: NDArray[np.uint16]) -> Rendering:
         gains = None
         if _gains(facts.camera_gains) is None:
             daylight = None if _camera_to_srgb(facts) is None else _gains(facts.daylight_gains)
             red, green, blue = (1.0, 1.0, 1.0) if daylight is None else map(float, daylight)
             gains = (red, green, blue, green)
-        return Rendering("sRGB" if kind == "srgb" else "raw", CURVES[curve], gains)
+        cfa, phase = _phase(path, facts)
+        black = float(_black(facts, told, phase, CELL[cfa]).min())
+        span = round(_white(facts.white, black, mosaic) - black)
+        return Rendering("sRGB" if kind == "srgb" else "raw", CURVES[curve], gains, span)
 
     rendered = decoder.render(path, canvas, style, patience=patience)
     if isinstance(rendered, Refusal):
@@ -263,7 +266,7 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
     if not black.any() and (floor := int(mosaic.min())) > facts.white * _RAISED:
         notes.append(f"black level 0 in the file, yet no site reads below {floor} DN: expect a grey veil")
 
-    white = _white(facts.white, float(black.min()), mosaic)
+    white = _white(facts.white, float(black.min()), mosaic[phase[0] :, phase[1] :])
     matrix = _camera_to_srgb(facts)
     if matrix is None:
         notes.append("no colour calibration in the file: colours are the sensor's own")

@@ -16,7 +16,7 @@ from darkroom.decode.raw import Curve
 from darkroom.develop import cfa, curves
 from darkroom.develop.curves import FULL
 from darkroom.errors import SettingsError
-from darkroom.frame import Exposure, Frame
+from darkroom.frame import CELL, Exposure, Frame
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg"})
 
@@ -88,12 +88,12 @@ def _gains(short: Frame) -> NDArray[np.float32]:
 
 def ratio(short: Frame, reference: Frame) -> float:
     """Measure how much more light a picture's frame holds; SettingsError where nearly all of it is clipped or black."""
-    period = len(short.black)
-    light = [
-        np.concatenate([_site(each, top, left, period) for top in range(period) for left in range(period)])
-        for each in (short, reference)
-    ]
-    told = light[1] < WHITE * light[1].max()
+    gains = _gains(short)[CELL[short.cfa]]
+    spots = list(np.ndindex(*gains.shape))
+    dark, bright = ([_site(each, top, left, len(gains)) for top, left in spots] for each in (short, reference))
+    # A picture's white is less light where gain is more.
+    told = np.concatenate([site < WHITE / gains[spot] for site, spot in zip(bright, spots, strict=True)])
+    light = [np.concatenate(dark), np.concatenate(bright)]
     if told.mean() < LEAST or not light[0][told].mean() > 0:
         raise SettingsError(f"{short.camera}: the picture or its short is all white or black; give a CSV with ratios")
     return float(light[1][told].mean() / light[0][told].mean())

@@ -47,6 +47,17 @@ def test_camera_rgb_is_light_by_gain_the_least_gain_being_one(write_dng: WriteDn
     np.testing.assert_allclose(srgb_to_linear(rendered[20:60, 20:100].mean((0, 1)) / 65535), light, rtol=0.003)
 
 
+def test_a_lone_hot_site_makes_no_rendering_brighter(write_dng: WriteDng):
+    sensor = np.array([2500, 6500, 3000], np.uint16)[colours((80, 120))] + noise((80, 120), low=0, high=4)
+    hot = sensor.copy()
+    hot[70, 7] = 13500
+    pictures = [
+        raw.render(write_dng(name, mosaic), kind="srgb", curve="srgb")[1]
+        for name, mosaic in (("a.dng", sensor), ("b.dng", hot))
+    ]
+    np.testing.assert_array_equal(pictures[0][:60], pictures[1][:60])
+
+
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_without_gains_of_the_camera_a_rendering_takes_the_frames_or_none(write_dng: WriteDng, calibrated):
     sensor = np.array([2500, 6500, 3000], np.uint16)[colours((80, 120))] + noise((80, 120), low=0, high=4)
@@ -99,6 +110,6 @@ def test_of_a_long_reason_200_characters_are_sent():
     def postprocess(**how: object) -> None:
         raise ValueError("x" * 300)
 
-    answers, wanted = io.BytesIO(), {"gains": None, "colours": "sRGB", "gamma": [1, 1]}
+    answers, wanted = io.BytesIO(), {"gains": None, "colours": "sRGB", "gamma": [1, 1], "span": 1}
     libraw._send_rendering(answers, SimpleNamespace(postprocess=postprocess), wanted)
     assert json.loads(answers.getvalue()) == {"refused": "ValueError", "detail": "x" * 200}

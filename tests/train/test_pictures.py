@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from darkroom.decode import raw
+from darkroom.develop import curves
 from darkroom.errors import SettingsError
 from darkroom.frame import Exposure
 from darkroom.train import pairs, pictures
@@ -61,6 +62,18 @@ def test_a_picture_is_worth_its_raw_file(made, tmp_path, suffix):
     ours, theirs = (pairs.example([each], cache, np.random.default_rng(3), **alike) for each in (pair, there))
     assert ours.bright.shape == theirs.bright.shape
     assert np.abs(ours.bright - theirs.bright).mean() < 0.1 * theirs.bright.mean()
+
+
+@pytest.mark.parametrize("cfa", ["bayer", "xtrans"])
+def test_what_is_blown_out_in_a_picture_tells_no_ratio(tmp_path, cfa):
+    """In light, red and blue reach a picture's white before green, by their gains."""
+    light = sets.scene(1, (510, 510)) * 0.8
+    light[:200] = 3.0
+    short = sets.write(tmp_path / "short" / "a.dng", light, ratio=RATIO, cfa=cfa, exposure=Exposure(0.02, 100, 4))
+    white = curves.linear_to_srgb(np.clip(light @ raw.read(short).camera_to_srgb.T, 0, 1))
+    save(np.rint(white * 65535).astype(np.uint16), tmp_path / "long" / "a.png")
+    (pair,) = pairs.find(tmp_path, Cache(tmp_path / "cache"))
+    assert pair.ratio == pytest.approx(RATIO, rel=0.02)
 
 
 def test_16_bits_stay_16(made, tmp_path):
