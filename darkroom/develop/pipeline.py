@@ -47,6 +47,9 @@ else the last. The network is then given light that many times darker, which cos
 scenes, too."""
 SPENT = 0.001
 """Share of sites: what no headroom is spent on."""
+GLARING = 2.0
+"""Times white that a network takes well: where light is beyond it for more than SPENT, colour smears around a lamp, so
+that headroom is given even where highlights are cut."""
 
 WhiteBalance = Literal["camera", "daylight", "auto"] | tuple[float, float, float]
 
@@ -88,6 +91,8 @@ class Settings:
             raise SettingsError(f"long edge {self.size.long_edge}: is no length; give pixels, such as 2048")
         if self.size.megapixels is not None and not self.size.megapixels > 0:
             raise SettingsError(f"megapixels {self.size.megapixels}: is no size; give one above 0")
+        if self.hot_sites not in ("auto", "off"):
+            raise SettingsError(f"hot sites {self.hot_sites}: give auto or off")
         finished = self.look != Look() or self.size != Size() or self.sharpen > 0
         if self.colour_space == "camera" and (self.bits != 16 or finished):
             every = "exposure, stretch, tone, contrast, highlights, sharpening or size"
@@ -225,7 +230,8 @@ def _planned(frame: Frame, contract: Contract, settings: Settings) -> _Plan:
     # A ratio that was stated gives a colorimetric picture.
     usual: Literal["clip", "roll"] = "roll" if settings.amp.kind == "auto" and not camera else "clip"
     look = replace(settings.look, highlights=settings.look.highlights or usual)
-    headroom = _headroom(frame, gains, ratio) if _kept(look, settings.bits, contract) else 1.0
+    kept, finished = _kept(look, settings.bits, contract), not camera and contract.output == "camera"
+    headroom = _headroom(frame, gains, ratio if kept else ratio / GLARING) if finished else 1.0
     orientation = 1 if camera else frame.orientation
     turned = upright.shape(frame.visible, orientation)
     square = shape.sides(*turned[:2], frame.pixel_aspect, orientation)
@@ -235,7 +241,7 @@ def _planned(frame: Frame, contract: Contract, settings: Settings) -> _Plan:
         gains=gains,
         ratio=ratio,
         headroom=headroom,
-        clipped=amplifier.clipped(frame, gains, ratio / headroom),
+        clipped=amplifier.clipped(frame, gains, ratio / headroom if kept else ratio),
         look=look,
         notes=notes,
         orientation=orientation,
@@ -324,7 +330,7 @@ def _kept(look: Look, bits: int, contract: Contract) -> bool:
 
 
 def _headroom(frame: Frame, gains: Array, ratio: float) -> float:
-    """Times white that the picture's light reaches.
+    """Times white that light reaches under a ratio.
 
     At most the ratio: below 1, what saturated in the sensor is a guess (`cfa.rebuilt`).
     """

@@ -140,6 +140,16 @@ def test_what_is_clipped_is_counted_where_headroom_ends(even):
     assert (cut.headroom, cut.clipped) == (1, 1) and (kept.headroom, kept.clipped) == (2, 0)
 
 
+@pytest.mark.parametrize(("light", "headroom"), [(1.99, 1), (2.01, 2), (3.99, 2), (4.01, 4)])
+def test_light_far_beyond_white_is_given_headroom_even_where_highlights_are_cut(even, light, headroom):
+    """And still counts as clipped."""
+    site = round(512 + light / 20 * (even.white - 512))
+    lit = replace(even, mosaic=np.full(SMALL, site, np.uint16), white_balance=np.ones(3, np.float32))
+    assert (planned(lit).headroom, planned(lit).clipped) == (headroom, 1)
+    assert planned(lit, colour_space="camera", bits=16).headroom == 1
+    assert planned(lit, contract=contract_for("bayer", output="srgb")).headroom == 1
+
+
 @pytest.mark.parametrize(
     ("share", "said"),
     [
