@@ -197,8 +197,10 @@ def develop(
     named = model or options.default_network(quality)
     if dry_run:  # else the batch loads it before it develops anything
         options.network_file(named)
+    factors = options.brackets(brackets)
     to_stdout = output == pipes.PIPE or (output is None and files == [pipes.PIPE])
-    files, output, stdin = context.with_resource(pipes.piped(files, output, suffix, dry_run=dry_run, as_json=as_json))
+    piped = pipes.piped(files, output, suffix, pictures=len(factors) or 1, dry_run=dry_run, as_json=as_json)
+    files, output, stdin = context.with_resource(piped)
     merged: dict[Path, tuple[Path, ...]] = {}
     if cluster and (burst or sheet or to_stdout):
         other = "--burst" if burst else "--sheet" if sheet else "-o -"
@@ -209,7 +211,6 @@ def develop(
         )
     if burst:
         files, merged = _bursts(files, recursive)
-    factors = options.brackets(brackets)
 
     def plan() -> "Batch":
         return jobs.plan(

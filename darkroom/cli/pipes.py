@@ -19,12 +19,12 @@ STDIN = "stdin"
 
 @contextmanager
 def piped(
-    files: list[str], output: str | None, suffix: str, *, dry_run: bool, as_json: bool
+    files: list[str], output: str | None, suffix: str, *, pictures: int, dry_run: bool, as_json: bool
 ) -> Iterator[tuple[list[str], str | None, Path | None]]:
     """Put files in the place of pipes: what is asked for comes back with their names, and stdout is fed at the end.
 
     The last is the file in stdin's place, where there is one. A raw from stdin goes to stdout unless something else is
-    said. Raises SettingsError for pipes that cannot serve.
+    said. pictures: of each photo. Raises SettingsError for pipes that cannot serve.
     """
     if files == [PIPE] and output is None:
         output = PIPE
@@ -34,6 +34,8 @@ def piped(
         raise SettingsError("-o -: would fill the terminal with a picture; send it to a file, or to a program")
     if output == PIPE and len(files) != 1:
         raise SettingsError(f"-o -: stdout takes one picture, but {len(files)} photos were given; give one")
+    if output == PIPE and pictures != 1:
+        raise SettingsError(f"-o -: stdout takes one picture, but {pictures} brightnesses were asked for; give one")
     if PIPE not in files and output != PIPE:
         yield files, output, None
         return

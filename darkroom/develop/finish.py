@@ -23,6 +23,7 @@ from darkroom.develop import blocks, upright
 from darkroom.develop import tone as toning
 from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
 from darkroom.develop.tone import LUMA, Base
+from darkroom.errors import SettingsError
 from darkroom.frame import DType, Picture, Window
 
 Array = NDArray[np.float32]
@@ -83,6 +84,16 @@ class Look:
     highlights: Literal["clip", "roll"] | None = None
     """How light beyond white is shown: cut, or bent softly below white, colours kept. None: bent for `--amp auto`, cut
     for a ratio that was stated, whose picture is colorimetric."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for a value without sense."""
+        if not np.isfinite(self.exposure):
+            raise SettingsError(f"exposure {self.exposure}: is no number of stops; give EV, such as 1 or -0.5")
+        for name, share in (("tone", self.tone), ("contrast", self.contrast)):
+            if not 0 <= share <= 1:
+                raise SettingsError(f"{name} {share}: is not within 0, none, to 1")
+        if self.highlights not in (None, "clip", "roll"):
+            raise SettingsError(f"highlights {self.highlights}: give clip or roll")
 
     @property
     def waits(self) -> bool:

@@ -49,6 +49,10 @@ def test_a_raw_from_stdin_is_called_so_for_other_programs_too(photo):
     [
         (("a.dng", "-o", "-", "--json"), "-o -: stdout takes the picture or --json, not both; leave one out"),
         (("a.dng", "b.dng", "-o", "-"), "-o -: stdout takes one picture, but 2 photos were given; give one"),
+        (
+            ("a.dng", "-o", "-", "--brackets", "1,2"),
+            "-o -: stdout takes one picture, but 2 brightnesses were asked for; give one",
+        ),
     ],
 )
 def test_a_pipe_that_cannot_serve_is_refused(run, photo, words, complaint):

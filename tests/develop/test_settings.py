@@ -49,6 +49,7 @@ def test_settings_reach_to_their_limits(change):
         ({"denoise": 1.01}, "denoise 1.01: is not within 0"),
         ({"sharpen": -0.01}, "sharpen -0.01: is not within 0, not at all, to 1"),
         ({"sharpen": 1.01}, "sharpen 1.01: is not within 0"),
+        ({"hot_sites": "on"}, "hot sites on: give auto or off"),
         ({"white_balance": "shade"}, "white balance shade: give camera, daylight, auto, or three gains"),
         (
             {"white_balance": (1.0, 1.0)},
@@ -67,6 +68,22 @@ def test_settings_reach_to_their_limits(change):
 def test_settings_without_sense_are_refused(change, said):
     with pytest.raises(SettingsError, match=f"^{said}"):
         replace(PLAIN, **change)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"exposure": float("nan")}, "exposure nan: is no number of stops; give EV, such as 1 or -0.5"),
+        ({"exposure": float("-inf")}, "exposure -inf: is no number of stops"),
+        ({"tone": float("nan")}, "tone nan: is not within 0, none, to 1"),
+        ({"tone": 1.01}, "tone 1.01: is not within 0"),
+        ({"contrast": -0.01}, "contrast -0.01: is not within 0, none, to 1"),
+        ({"highlights": "bend"}, "highlights bend: give clip or roll"),
+    ],
+)
+def test_a_look_without_sense_is_refused(wish, said):
+    with pytest.raises(SettingsError, match=f"^{said}"):
+        Look(**wish)
 
 
 def test_usual_settings_are_the_cameras_whole_picture_of_8_bits():
