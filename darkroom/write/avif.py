@@ -14,6 +14,8 @@ from darkroom.colour import Space
 _PRIMARIES: dict[Space, int] = {"srgb": 1, "display-p3": 12, "rec2020": 9}
 """Code points of ITU-T H.273; it has none for ProPhoto."""
 _SRGB_CURVE, _BT601 = 13, 6
+_SPEED = 6
+"""libavif's default, as Pillow has it for 8 bits; imagecodecs' own is its slowest."""
 SPACES = frozenset(_PRIMARIES)
 
 
@@ -31,6 +33,7 @@ def encode(picture: NDArray[np.uint16], *, bits: int, quality: int, space: Space
             primaries=_PRIMARIES[space],
             transfer=_SRGB_CURVE,
             matrix=_BT601,
+            speed=_SPEED,
         )
     )
     return _with_exif(file, exif) if exif else file
