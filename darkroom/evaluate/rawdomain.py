@@ -105,8 +105,9 @@ def _by_peer(case: Case, peer: Peer, plan: Plan, ratio: float, reference: Array)
 def _sampled(frame: Frame, network: Network, ratio: float) -> Array:
     """See a network's camera RGB through the mosaic: light x ratio at each site of the visible window."""
     plain = replace(frame, camera_to_srgb=np.eye(3, dtype=np.float32))
-    settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:.9g}"), bits=32)
     balance = frame.white_balance if frame.white_balance is not None else cfa.grey_world(frame)
+    red, green, blue = map(float, balance)  # told, that what is undone is what was done
+    settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:.9g}"), bits=32, white_balance=(red, green, blue))
     camera = pipeline.expose(plain, network.model, settings).picture.astype(np.float32)
     linear = (camera / balance).astype(np.float32)
     top, left = frame.visible.top % len(CELL[frame.cfa]), frame.visible.left % len(CELL[frame.cfa])

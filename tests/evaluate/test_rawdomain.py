@@ -8,7 +8,8 @@ import pytest
 from made import draw_photos, write_average
 from test_peers import write_scaling
 
-from darkroom.evaluate import case, metrics, rawdomain, simulated
+from darkroom.develop import model
+from darkroom.evaluate import case, metrics, rawdomain, simulated, systems
 
 
 @pytest.fixture
@@ -41,6 +42,18 @@ def test_a_network_is_seen_through_the_mosaic_again(photos, run, tmp_path):
     ours = np.mean([each["psnr"] for each in scores if each["system"] == "smooth"])
     assert ours > psnr["amplified"] + 3 and psnr["peer"] > psnr["amplified"] + 3
     assert ours == pytest.approx(psnr["peer"], abs=2), "they average over the same sites"
+
+
+@pytest.mark.parametrize("told", [(2.0, 1.0, 1.5), None, (1.0, 1.0, 1.0)])
+def test_the_white_balance_that_is_undone_is_the_one_that_was_done(photos, tmp_path, told):
+    """Also where develop would guess at one."""
+    smooth = systems.Network(model.load(write_average(tmp_path / "smooth.onnx", 1)), "srgb", 300, "any")
+    one = simulated.case(simulated.plan(photos, ratios=[1.0])[0])
+    balance = None if told is None else np.float32(told)
+    frame = replace(one.frame, white_balance=balance, daylight=np.float32([2.0, 1.0, 1.5]))
+    seen = rawdomain.planes(rawdomain._sampled(frame, smooth, 1.0), frame)
+    wanted = rawdomain.planes(case.light(frame), frame)
+    assert seen.mean((0, 1)) == pytest.approx(wanted.mean((0, 1)), rel=0.1)
 
 
 def test_alignment_takes_a_wrong_brightness_away(photos, run, tmp_path):
