@@ -45,9 +45,8 @@ def mended(frame: Frame, noise: Noise) -> tuple[Frame, int]:
 
     The frame itself is left as it was.
     """
-    rows, columns = found(frame, noise)
-    known_rows, known_columns = frame.defects.T
-    rows, columns = np.concatenate((rows, known_rows)), np.concatenate((columns, known_columns))
+    places = np.concatenate((np.transpose(found(frame, noise)), frame.defects))
+    rows, columns = np.unique(places, axis=0).T  # what the file lists may have been found, too
     if not len(rows):
         return frame, 0
     mosaic = frame.mosaic.copy()

@@ -23,7 +23,8 @@ ITERATIONS = 5
 MOMENTUM = 0.95
 """Nesterov's, of the matrices."""
 BETAS = (0.9, 0.99)
-"""Of AdamW's running mean and variance, for biases and the like."""
+"""Of AdamW's running mean and variance, where Muon leaves biases and the like to it. Alone it has PyTorch's own, which
+are TensorFlow's, too, and so the papers': 0.9 and 0.999."""
 RMS = 0.2
 """Of a step's entries, as AdamW's usually are (Liu et al.)."""
 
@@ -32,7 +33,7 @@ def build(name: Name, parameters: Iterable[nn.Parameter], rate: float, weight_de
     """Make an optimiser; AdamW without weight decay is Adam."""
     if name == "muon":
         return Muon(parameters, rate, weight_decay)
-    return torch.optim.AdamW(parameters, rate, betas=BETAS, weight_decay=weight_decay)
+    return torch.optim.AdamW(parameters, rate, weight_decay=weight_decay)
 
 
 class Muon(torch.optim.Optimizer):

@@ -6,6 +6,7 @@ A recipe names the network, what goes in and comes out, and one or more stages: 
 A stage says only what differs from the defaults below.
 """
 
+import json
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -160,6 +161,10 @@ def checked(recipe: Recipe, file: str) -> Recipe:
             raise SettingsError(f"{place}: has {stage.steps} steps and {stage.epochs} epochs; say one of them")
         if unknown := sorted(set(stage.data) - set(DATA)):
             raise SettingsError(f"{place}: no such data as {unknown[0]}; known are {', '.join(DATA)}")
+        if stage.data.get("darkened") and (recipe.input, recipe.output) != ("srgb", "srgb"):
+            raise SettingsError(
+                f"{place}: darkened photos are sRGB; say layout, input and output srgb, or leave them out"
+            )
         if not 0 < stage.fraction <= 1 or stage.batch < 1 or stage.crop < 1 or not stage.learning_rate > 0:
             raise SettingsError(f"{place}: fraction, batch, crop and learning_rate must be above 0; fraction at most 1")
         if stage.batch * stage.crop**2 > MOST_SITES or stage.learning_rate > 1:
@@ -225,7 +230,9 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False).replace(
+            "\x7f", "\\u007f"
+        )  # TOML's strings are JSON's but for that
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }" if value else "{}"
     if isinstance(value, (list, tuple)):

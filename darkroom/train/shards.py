@@ -211,4 +211,9 @@ def _reduced_already(folder: Path, name: str) -> float:
 def _reductions(table: Path, changed: int) -> dict[str, float]:
     """Read a table; changed: when it was, for one that is changed is read anew."""
     with open(table, newline="", encoding="utf-8") as rows:
-        return {row["file"]: float(row["reduced_by"]) for row in csv.DictReader(rows)}
+        try:
+            return {row["file"]: float(row["reduced_by"]) for row in csv.DictReader(rows)}
+        except (KeyError, ValueError, TypeError, csv.Error) as error:
+            raise SettingsError(
+                f"{table}: has no names under file, numbers under reduced_by ({error}); mend it, or name it otherwise"
+            ) from None

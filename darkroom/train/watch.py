@@ -118,7 +118,7 @@ class Watch:
 
     def _thumbnails(self) -> list[str]:
         """The upper samples of a few steps, made small."""
-        files = sorted((self._run / "samples").glob("step-*.png"))
+        files = sorted((self._run / "samples").glob("step-*.png"), key=_step)
         if not files:
             return []
         parts = [page.heading("Samples"), page.paragraph("From left to right: short, output, reference.")]
@@ -126,7 +126,7 @@ class Watch:
             with Image.open(files[place]) as sheet:
                 upper = sheet.convert("RGB").crop((0, 0, sheet.width, min(sheet.height, THUMBNAILS * (LARGEST + GAP))))
             small = np.asarray(upper.reduce(SHRUNK))
-            parts.append(page.picture(small, f"step {int(files[place].stem.removeprefix('step-')):,}"))
+            parts.append(page.picture(small, f"step {_step(files[place]):,}"))
         parts.append(page.paragraph("All of them, in full size, lie in samples/ beside this page."))
         return parts
 
@@ -193,3 +193,8 @@ def _shown(picture: NDArray[np.floating]) -> NDArray[np.uint8]:
     top, left = (max(0, (length - LARGEST) // 2) for length in picture.shape[:2])
     centre = picture[top : top + LARGEST, left : left + LARGEST]
     return (np.clip(centre, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _step(sample: Path) -> int:
+    """The step after which a sample was made, by its name."""
+    return int(sample.stem.removeprefix("step-"))

@@ -94,6 +94,14 @@ def test_no_arithmetic_overflows_at_any_depth(white):
     assert mended.mosaic[60, 60] > 0.7 * white and count < 10
 
 
+def test_a_hot_site_that_the_file_calls_bad_counts_once():
+    mosaic = flat()
+    mosaic[100, 200] = 9000
+    frame = frame_of(mosaic, "bayer")
+    listed = replace(frame, defects=np.array([[100, 200], [5, 7]]))
+    assert [hotsites.mended(each, grain.measure(each))[1] for each in (frame, listed)] == [1, 2]
+
+
 def test_sites_that_the_file_calls_bad_are_filled_in():
     mosaic = flat()
     frame = replace(frame_of(mosaic, "bayer"), defects=np.array([[5, 7], [100, 200]]))

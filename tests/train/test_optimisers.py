@@ -17,6 +17,12 @@ def test_an_orthogonal_matrix_keeps_directions_and_evens_out_strengths(shape):
     assert strengths[0] / strengths[-1] >= 1 and 0.5 < even.min() and even.max() < 1.3
 
 
+def test_adamw_alone_is_the_papers():
+    """Adam as their frameworks have it."""
+    (group,) = optimisers.build("adamw", nn.Linear(1, 1).parameters(), 1e-4, 0.0).param_groups
+    assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.9, 0.999), 1e-8, 0.0)
+
+
 def test_no_gradient_gives_no_direction():
     assert torch.equal(optimisers.orthogonal(torch.zeros(1, 4, 12)), torch.zeros(1, 4, 12))
 

@@ -47,6 +47,11 @@ def test_a_user_writes_a_recipe_of_their_own(tmp_path):
     assert plan.name == "mine" and plan.stages == (Stage(steps=10),)
 
 
+def test_a_recipe_of_any_text_is_written_as_it_is_read():
+    told = replace(recipe.load("fast"), about='two\nlines of "text",\ta \\ and \x7f, night: 夜')
+    assert recipe.parse(recipe.dump(told), "copy", name="copy") == told
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -62,6 +67,10 @@ def test_a_user_writes_a_recipe_of_their_own(tmp_path):
         ('input = "sensor"\n' + MINIMAL, "output camera needs white-balanced light"),
         (MINIMAL + "epochs = 3\n", "stage 1: has 10 steps and 3 epochs; say one of them"),
         (MINIMAL + "data = { films = 1.0 }\n", "no such data as films; known are pairs, photos, darkened"),
+        (
+            MINIMAL + "data = { photos = 1.0, darkened = 1.0 }\n",
+            "stage 1: darkened photos are sRGB; say layout, input and",
+        ),
         (MINIMAL + "fraction = 1.5\n", "fraction at most 1"),
         (MINIMAL + "drops = [[0.5]]\n", "stage 1: drops = "),
         (MINIMAL + 'loss = { l1 = "much" }\n', "stage 1: loss = "),

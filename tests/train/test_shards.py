@@ -86,6 +86,18 @@ def test_what_a_table_beside_the_shards_says_of_reduction_is_heeded(packed, cach
     assert [shards.opened(found[n], cache, "plain").picture.shape[0] for n in (0, 1)] == [72, 144]
 
 
+@pytest.mark.parametrize(
+    "table", ["name,url\n0001.png,http\n", "file,reduced_by\n0001.png,twice\n", "file,reduced_by\na\n"]
+)
+def test_a_table_of_another_shape_is_told(packed, cache, table):
+    (packed / "sources.csv").write_text(table)
+    found = shards.find(packed, cache)
+    with pytest.raises(
+        SettingsError, match="sources.csv: has no names under file, numbers under reduced_by .*; mend it"
+    ):
+        shards.opened(found[0], cache, "plain")
+
+
 def test_shards_are_looked_through_once_and_again_when_they_change(packed, cache, monkeypatch):
     looked: list[str] = []
     look = shards._pictures

@@ -75,6 +75,15 @@ def test_samples_stand_side_by_side(seen, tmp_path):
     assert [sheet[-1, x, 0] for x in (0, 64, 128)] == [51, 51, 255]
 
 
+def test_the_report_shows_the_first_and_the_last_samples(seen, tmp_path):
+    """Of a million steps, too, whose name sorts before that of 200000."""
+    for step in (500, 200_000, 300_000, 400_000, 500_000, 1_000_000):
+        seen.samples(step, [(flat(0), flat(0.5), flat(1))])
+    shown = "".join(seen._thumbnails())
+    told = [shown.index(f"step {step:,}") for step in (500, 1_000_000)]
+    assert told == sorted(told)
+
+
 def test_of_large_pictures_the_centre_is_shown(seen, tmp_path):
     large = flat(0, watch.LARGEST + 100, watch.LARGEST + 40)
     large[:, 50:-50, 20:-20] = 1
