@@ -7,6 +7,7 @@ allowed; what does not fit waits its turn. Nothing here prints: the caller hears
 """
 
 import errno
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ from darkroom.develop import model, pipeline
 from darkroom.develop.developed import Begun, Developed
 from darkroom.develop.model import Model
 from darkroom.develop.pipeline import RESIDENT, Settings
-from darkroom.errors import DarkroomError, told
+from darkroom.errors import DarkroomError, OutputError, told
 from darkroom.frame import CFA, Bands, Frame, Picture
 from darkroom.tiff import Field, Fields
 from darkroom.write import exif, image, linear, part
@@ -179,6 +180,7 @@ def through(
 
     reader, writer = ThreadPoolExecutor(1, "read"), ThreadPoolExecutor(1, "write")
     behind: deque[Future[tuple[Result, bool]]] = deque()
+    named: set[str] = set()
     introduced: set[Model] = set()
     full = False
 
@@ -241,7 +243,7 @@ def through(
                         begun = replace(begun, notes=chosen.notes + begun.notes)
                     with Handover() as handover:
                         work = _Unwritten(job.input, target, begun, handover, tags, seconds, chosen, told_of, before)
-                        writing = writer.submit(_write, work, encoding, keep)
+                        writing = writer.submit(_write, work, encoding, keep, named)
                         writing.add_done_callback(handover.leave)
                         handover.fill(begun.bands.rows)
                 except Exception as error:
@@ -296,12 +298,25 @@ def _exif(path: Path, frame: Frame, begun: Begun) -> dict[int, Field | Fields]:
 
 
 def _write(
-    work: _Unwritten, encoding: Encoding, keep: Callable[[Path, Frame, Developed, Picture], None] | None
+    work: _Unwritten,
+    encoding: Encoding,
+    keep: Callable[[Path, Frame, Developed, Picture], None] | None,
+    named: set[str],
 ) -> tuple[Result, bool]:
-    """Write a picture as it is made; also tell whether the disk can take no more."""
+    """Write a picture as it is made; also tell whether the disk can take no more.
+
+    named: the pictures written before whose names, too, were known only when they were made; this one joins them.
+    """
     begun, name = work.begun, work.model.contract.name
     target, skipped = work.target.named(begun.ratio, name)
-    path = target.path
+    path, key = target.path, os.path.normcase(os.path.abspath(target.path))
+    if key in named:
+        return failed(
+            work.input,
+            OutputError(
+                f"{path}: another photo has just been written there; put {{stem}} into -o, or pass --on-conflict unique"
+            ),
+        ), False
     if skipped:
         return Result(work.input, path, "skipped"), False
     bands = Bands(begun.bands.shape, begun.bands.dtype, work.handover.bands())
@@ -324,6 +339,8 @@ def _write(
             keep(path, work.frame, begun.developed(picture), work.before)
     except Exception as error:
         return failed(work.input, error), getattr(error.__cause__, "errno", None) in _NO_MORE
+    if work.target.late:
+        named.add(key)
     spent, written = begun.course.seconds, time.perf_counter() - begun.course.finished
     result = Result(
         input=work.input,

@@ -291,3 +291,13 @@ def test_a_picture_says_of_itself_how_it_was_made(photos, monkeypatch, space, sr
     (((path, frame, ratio), facts),) = told
     assert (path, frame.camera != "", ratio) == (Path("a.dng"), True, 2) and result.outcome == "written"
     assert facts == {"width": 80, "height": 64, "software": f"darkroom {darkroom.__version__}", "srgb": srgb}
+
+
+@pytest.mark.parametrize("conflict", [None, "skip", "overwrite"])
+def test_two_photos_of_a_run_never_share_a_late_name(photos, conflict):
+    first, second, third = run([*photos[:2], "gone.dng"], place="x{ratio:.0f}.png", conflict=conflict)
+    assert (first.outcome, second.outcome, third.outcome) == ("written", "failed", "failed")
+    assert second.error.startswith(
+        f"b.dng: {first.output}: another photo has just been written there; put {{stem}} into -o"
+    )
+    assert [each.outcome for each in run(photos[:2], place="x{ratio:.0f}.png", conflict="unique")] == ["written"] * 2
