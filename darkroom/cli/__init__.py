@@ -60,6 +60,10 @@ def main() -> None:
         say.line(f"darkroom: {str(error)}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)
     except OSError as error:
+        if error.errno == errno.ENOSPC and error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again as it ends
+            say.line("darkroom: stdout: cannot be written (no space left on device); make room", file=sys.stderr)
+            sys.exit(FAILED)
         if error.errno not in NAMELESS:
             raise
         name = os.fsdecode(error.filename or "a name")

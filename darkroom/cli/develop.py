@@ -284,7 +284,7 @@ def develop(
         raise typer.Exit(STOPPED)
     if left:
         show.log(f"darkroom: the other {left} were not developed")
-    if show.failed:
+    if show.failed or show.unheard:
         raise typer.Exit(FAILED)
 
 
@@ -379,7 +379,10 @@ def _refuse_finishing(chosen: dict[str, float | str | None]) -> None:
 def _say_what_would_be(planned: "Batch", as_json: bool, settings: dict[str, dict[str, object]]) -> None:
     """Print a line for each picture; exit as the run itself would, as far as can be known."""
     found: list[tuple[Path, Path, str, str | None]] = []
-    found += [(job.input, target.shown, "to do", None) for job in planned.jobs for target in job.targets]
+    for job in planned.jobs:
+        gone = not job.input.exists() and job.input != Path(pipes.STDIN)
+        error = f"{job.input}: no such file; check the name" if gone else None
+        found += [(job.input, target.shown, "failed" if gone else "to do", error) for target in job.targets]
     found += [(done.input, done.path, "failed" if done.error else "skipped", done.error) for done in planned.settled]
     for source, path, outcome, error in found:
         if as_json:

@@ -3,6 +3,7 @@
 LibRaw and the encoders want files, so both pass through a folder that is gone afterwards.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from darkroom.errors import SettingsError
+from darkroom.errors import OutputError, SettingsError
 
 PIPE = "-"
 STDIN = "stdin"
@@ -49,6 +50,11 @@ def piped(
         given = [str(raw) if file == PIPE else file for file in files]
         yield given, str(picture) if output == PIPE else output, raw if PIPE in files else None
         if output == PIPE and not dry_run and picture.exists():
-            with picture.open("rb") as made, suppress(BrokenPipeError):
-                shutil.copyfileobj(made, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
+            try:
+                with picture.open("rb") as made, suppress(BrokenPipeError):
+                    shutil.copyfileobj(made, sys.stdout.buffer)
+                    sys.stdout.buffer.flush()
+            except OSError as error:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again as it ends
+                reason = (error.strerror or str(error)).lower()
+                raise OutputError(f"stdout: cannot be written ({reason}); make room, or send it elsewhere") from error

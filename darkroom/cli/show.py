@@ -41,6 +41,8 @@ class Show:
     written: int = 0
     skipped: int = 0
     failed: list[Result] = field(default_factory=list)
+    unheard: str | None = None
+    """Why stdout takes no more lines, where that is not that nobody reads on."""
     started: float = field(default_factory=time.monotonic)
     _bar: "Progress | None" = None
     _task: "TaskID | None" = None
@@ -98,6 +100,8 @@ class Show:
                 for line in "".join(traceback.format_exception(result.bug)).splitlines():
                     self.log(line)
             self.log(f"darkroom: {result.error}")
+        if self.unheard:
+            self.log(f"darkroom: stdout: cannot be written ({self.unheard}); the pictures are, their names are not")
 
     def out(self, line: str) -> None:
         """Write a line to stdout; where nobody reads on, the pictures matter still."""
@@ -107,8 +111,10 @@ class Show:
         else:
             try:
                 print(line, flush=True)
-            except BrokenPipeError:
+            except OSError as error:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                if not isinstance(error, BrokenPipeError):
+                    self.unheard = (error.strerror or str(error)).lower()
 
     def log(self, line: str) -> None:
         """Write a line to stderr, above the bar."""

@@ -284,7 +284,7 @@ def _notes(frame: Frame, contract: Contract, settings: Settings, plan: _Plan) ->
         beyond = f"ratio {plan.ratio:.0f} is beyond the {contract.max_ratio:.0f}"
         notes += (f"{beyond} that {contract.name} was trained for",)
     if settings.colour_space in colour.WIDE and settings.bits == 8:
-        notes += (f"8 bits of {settings.colour_space} may show steps in smooth tones; --bits 16 does not",)
+        notes += (f"8 bits of {settings.colour_space} may show steps in smooth tones; more bits (--bits) do not",)
     if plan.clipped > CLIPPED:
         notes += (f"{plan.clipped:.0%} of the sites are clipped at ratio {plan.ratio:.3g}; a lower --amp keeps them",)
     return notes

@@ -96,7 +96,7 @@ def check(path: Path, bits: int) -> None:
     if bits not in depths:
         held = " or ".join(map(str, depths))
         raise SettingsError(
-            f"{path.name}: {path.suffix} holds {held} bits, not {bits}; ask for {held} bits, or name it .tif"
+            f"{path.name}: {path.suffix} holds {held} bits, not {bits}; ask for {held} bits, or name it otherwise"
         )
 
 

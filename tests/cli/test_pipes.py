@@ -62,3 +62,27 @@ def test_a_pipe_that_cannot_serve_is_refused(run, photo, words, complaint):
 
 def test_a_dry_run_reads_nothing(run):
     assert run("develop", "-", "--dry-run") == (0, "stdin -> stdout.png\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ((*PROGRAM[3:], "a.dng", "-o", "-"), "make room, or send it elsewhere"),
+        ((*PROGRAM[3:], "a.dng", "-o", "out/"), "the pictures are, their names are not"),
+        ((*PROGRAM[3:], "a.dng", "-o", "out/", "--json"), "the pictures are, their names are not"),
+        (("info", "a.dng"), "make room"),
+    ],
+)
+@pytest.mark.usefixtures("photo")
+def test_a_full_disk_behind_stdout_is_one_line(words, end):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*PROGRAM[:3], *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    line = f"darkroom: stdout: cannot be written (no space left on device); {end}"
+    assert done.stderr.splitlines()[-1] == line and "Traceback" not in done.stderr
+    assert Path("out", "a.png").exists() is ("out/" in words)
+
+
+def test_a_dry_run_tells_what_is_not_there(run):
+    assert run("develop", "gone.dng", "--dry-run") == (1, "", "darkroom: gone.dng: no such file; check the name\n")

@@ -282,7 +282,11 @@ def test_mended_sites_are_noted_after_what_the_file_says(even, monkeypatch, coun
         ({}, {"ratio": 301.0}, "ratio 301 is beyond the 300 that test was trained for"),
         ({}, {"clipped": 0.05}, ""),
         ({}, {"clipped": 0.06}, "6% of the sites are clipped at ratio 20; a lower --amp keeps them"),
-        ({"colour_space": "rec2020"}, {}, "8 bits of rec2020 may show steps in smooth tones; --bits 16 does not"),
+        (
+            {"colour_space": "rec2020"},
+            {},
+            "8 bits of rec2020 may show steps in smooth tones; more bits (--bits) do not",
+        ),
         ({"colour_space": "rec2020", "bits": 16}, {}, ""),
         (
             {"amp": amplifier.parse("auto"), "bracket": 0.5},

@@ -220,8 +220,12 @@ def test_the_same_picture_gives_the_same_file(tmp_path, suffix):
     [
         ("photo.bmp", np.uint8, 'photo.bmp: cannot write ".bmp"; name it .png, .tif, .jpg, .avif, .jxl or .dng'),
         ("photo", np.uint8, 'photo: cannot write ""; name it .png, .tif, .jpg, .avif, .jxl or .dng'),
-        ("photo.jpg", np.uint16, "photo.jpg: .jpg holds 8 bits, not 16; ask for 8 bits, or name it .tif"),
-        ("photo.PNG", np.float32, "photo.PNG: .PNG holds 8 or 16 bits, not 32; ask for 8 or 16 bits, or name it .tif"),
+        ("photo.jpg", np.uint16, "photo.jpg: .jpg holds 8 bits, not 16; ask for 8 bits, or name it otherwise"),
+        (
+            "photo.PNG",
+            np.float32,
+            "photo.PNG: .PNG holds 8 or 16 bits, not 32; ask for 8 or 16 bits, or name it otherwise",
+        ),
     ],
 )
 def test_a_format_that_cannot_hold_the_picture_is_refused(tmp_path, name, dtype, message):
