@@ -2,7 +2,8 @@
 
 files, folders, globs + what the user said of the output -> jobs, and what needs no work for what is there already
 
-Nothing is opened and nothing made here: it serves a dry run too, and conflicts are known before a photo is decoded.
+Nothing is made here, and nothing opened but what names and linear DNGs need: it serves a dry run too, and conflicts are
+known before a photo is decoded.
 The file system is asked once a folder, not once a photo, as far as that can be: an archive has a million of them, and
 may lie on another machine.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from darkroom.batch import names as naming
 from darkroom.batch.names import Conflict, Facts
 from darkroom.errors import OutputError, SettingsError
-from darkroom.write import image
+from darkroom.write import image, linear
 
 RAW_SUFFIXES = frozenset(
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf"
@@ -140,6 +141,8 @@ def plan(
     """
     disk = _Disk()
     inputs = _found(names, recursive, disk)
+    if suffix == ".dng":
+        inputs = _unmade(inputs)
     sources = list(inputs.values())
     template = place if place is not None and naming.is_template(place) else None
     told: list[Facts | None] = [None] * len(sources)
@@ -267,6 +270,20 @@ def _found(names: Sequence[str], recursive: bool, disk: _Disk) -> dict[str, Sour
         for key, source in _meant(name, recursive, disk):
             sources.setdefault(key, source)
     return sources
+
+
+def _unmade(inputs: dict[str, Source]) -> dict[str, Source]:
+    """Leave out the linear DNGs that an earlier run made of photos beside them; raises SettingsError if that is all."""
+    left = {
+        key: source
+        for key, source in inputs.items()
+        if source.named or source.path.suffix.lower() != ".dng" or not linear.is_own(source.path)
+    }
+    if inputs and not left:
+        raise SettingsError(
+            f"{next(iter(inputs.values())).path.parent}: holds no raw photos but DNGs that darkroom made; name another"
+        )
+    return left
 
 
 def _meant(name: str, recursive: bool, disk: _Disk) -> Iterator[tuple[str, Source]]:

@@ -31,6 +31,7 @@ TILE = 512
 WHITE = 65535
 """DN of white."""
 
+_SOFTWARE, _SUB_IFDS, _DNG_VERSION = 305, 330, 50706
 _EXIF = 34665
 _COLOR_SPACE = 40961
 _D65 = 21
@@ -77,6 +78,18 @@ def write(
     part.whole(path, partial(_encode, light=light, negative=negative, ratio=ratio, tags=tags), overwrite=overwrite)
 
 
+def is_own(path: Path) -> bool:
+    """Tell whether a file is a linear DNG that darkroom made: by its Software, and a preview before the samples."""
+    try:
+        with path.open("rb") as file:
+            order, place = tiff.header(file, 0)
+            main, _ = tiff.read(file, 0, place, order)
+    except OSError:  # raw.read will say what is wrong with it
+        return False
+    software = main[_SOFTWARE].value if _SOFTWARE in main else b""
+    return software.startswith(b"darkroom ") and _DNG_VERSION in main and _SUB_IFDS in main
+
+
 def _encode(
     file: BinaryIO,
     light: NDArray[np.uint16],
@@ -96,7 +109,7 @@ def _encode(
     file.write(shown + bytes(len(shown) % 2))
     samples = _samples(light, negative, places, sizes)
     main = _told(tags) | _colour(negative) | _preview(negative.preview, place, len(shown))
-    main |= {274: field(SHORT, negative.orientation), 330: samples}  # Orientation, SubIFDs
+    main |= {274: field(SHORT, negative.orientation), _SUB_IFDS: samples}  # 274: Orientation
     main[700] = Field(BYTE, _xmp(ratio))  # XMP
     at = file.tell()
     file.write(tiff.lay_out(main, at))

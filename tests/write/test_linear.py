@@ -204,6 +204,27 @@ def test_it_never_replaces_the_raw_it_comes_from(run, night):
     assert code == 2 and "is a raw file to be developed; choose another -o" in err
 
 
+def test_dngs_of_an_earlier_run_are_no_photos(run, night, tmp_path):
+    """So the same command again does what is left, though photos and DNGs share a folder."""
+    night.rename("a.nef")
+    words = ("develop", ".", "--amp", "50", "--format", "dng")
+    assert run(*words)[0] == 0 and linear.is_own(Path("a.dng"))
+    made = Path("a.dng").read_bytes()
+    shutil.copy("a.nef", "b.nef")
+    code, _, err = run(*words)
+    assert code == 0 and "1 written, 1 skipped, 0 failed" in err
+    assert sorted(path.name for path in tmp_path.glob("[ab].*")) == ["a.dng", "a.nef", "b.dng", "b.nef"]
+    assert Path("a.dng").read_bytes() == made
+    for raw in ("a.nef", "b.nef"):
+        Path(raw).unlink()
+    code, _, err = run(*words)
+    assert (code, err) == (2, "darkroom: .: holds no raw photos but DNGs that darkroom made; name another\n")
+
+
+def test_photos_and_what_is_gone_are_no_dngs_of_ours(night, tmp_path):
+    assert not linear.is_own(night) and not linear.is_own(tmp_path / "gone.dng")
+
+
 def test_a_network_of_finished_colours_is_refused(run, night, tmp_path):
     from made import contract_for, write_network
 
