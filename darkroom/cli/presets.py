@@ -12,13 +12,14 @@ are the long options without their dashes:
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 from typer.core import TyperCommand
@@ -163,7 +164,11 @@ def save(context: "Context", name: str) -> Path:
     path = _users()
     check_free(context, name)
     keys = known(context.command.params)
-    entries = {key: entry["value"] for key, entry in used(context).items() if keys[key] not in OF_ONE_PLACE}
+    entries = {
+        key: _placed(keys[key], entry["value"], Path())
+        for key, entry in used(context).items()
+        if keys[key] not in OF_ONE_PLACE
+    }
     try:
         before = path.read_text("utf-8") if path.exists() else ""
         if before and not before.endswith("\n"):
@@ -253,14 +258,23 @@ def _checked(path: Path, text: str, table: str, told: dict[str, object], keys: M
         if key not in keys:
             near = get_close_matches(key, keys, 1, 0)[0]
             raise SettingsError(f"{where}: unknown key {key}; did you mean {near}?")
-        if isinstance(value, list) and keys[key] != "dark":
-            value = ",".join(str(each) for each in value)
+        if keys[key] == "dark":
+            value = [str(each) for each in value] if isinstance(value, list) else [str(value)]
         elif isinstance(value, list):
-            value = [str(each) for each in value]
+            value = ",".join(str(each) for each in value)
         if not isinstance(value, (str, int, float, list)):
             raise SettingsError(f"{where}: {key} = {value}: is no value of an option; give a text or a number")
-        values[key] = value
+        values[key] = _placed(keys[key], value, path.parent)
     return Table(f"{path} [{table}]" if table else str(path), values, places)
+
+
+def _placed(parameter: str, value: Any, folder: Path) -> Any:
+    """Tell from its folder, and whole, what file a value names; all else stays as it is."""
+    if parameter == "dark":
+        return [os.path.abspath(folder / each) for each in value]
+    if parameter == "camera_file" or (parameter == "model" and str(value).endswith(".onnx")):
+        return os.path.abspath(folder / str(value))
+    return value
 
 
 def _line(text: str, table: str, key: str) -> int:

@@ -65,7 +65,25 @@ def test_a_default_reaches_the_picture(run, photo, users):
     Path("darkroom.toml").write_text('exposure = 1\nmodel = "n.onnx"\namp = 2\n')
     code, _, err = run("develop", "a.dng", "-o", "bright.png")
     assert code == 0 and Path("plain.png").read_bytes() != Path("bright.png").read_bytes()
-    assert f"from {Path('darkroom.toml').absolute()}: amp 2, model n.onnx, exposure 1.0\n" in err
+    assert f"from {Path('darkroom.toml').absolute()}: amp 2, model {Path('n.onnx').absolute()}, exposure 1.0\n" in err
+
+
+def test_paths_in_a_file_start_at_its_folder_and_presets_keep_them_whole(run, dry, photo, users, tmp_path, monkeypatch):
+    folder = tmp_path / "night"
+    (folder / "caps").mkdir(parents=True)
+    photo.rename(folder / "a.dng")
+    (folder / "darkroom.toml").write_text('dark = ["caps", "/far"]\nmodel = "../n.onnx"\ncamera-file = "mine.toml"\n')
+    here = [str(folder / "caps"), "/far"]
+    settings, _ = dry("night/a.dng")
+    found = {key: settings[key]["value"] for key in ("dark", "model", "camera-file")}
+    assert found == {"dark": here, "model": str(tmp_path / "n.onnx"), "camera-file": str(folder / "mine.toml")}
+    (folder / "darkroom.toml").write_text('dark = "caps"\nmodel = "fine-bayer"\n')
+    settings, _ = dry("night/a.dng")
+    assert (settings["dark"]["value"], settings["model"]["value"]) == (here[:1], "fine-bayer")
+    (folder / "darkroom.toml").unlink()
+    code, _, err = run("develop", "night/a.dng", "--model", "n.onnx", "--amp", "2", "--save-preset", "mine")
+    assert code == 0, err
+    assert f'model = "{tmp_path / "n.onnx"}"' in users.read_text()
 
 
 def test_json_says_where_each_value_came_from(run, photo, users):
@@ -112,7 +130,7 @@ def test_what_was_used_is_saved_and_used_again(run, dry, photo, users):
     assert users.read_text().startswith("tone = 0.25\n\n[preset.moon]\n")
     settings, _ = dry("a.dng", "--preset", "moon")
     assert {key: entry["value"] for key, entry in settings.items()} == {
-        "amp": "2", "model": "n.onnx", "wb": "2,1,1", "tone": 0.25,
+        "amp": "2", "model": str(Path("n.onnx").absolute()), "wb": "2,1,1", "tone": 0.25,
     }  # fmt: skip
     before = users.read_bytes()
     code, _, err = run("develop", "a.dng", *words, "-o", "two.png", "--save-preset", "moon")
