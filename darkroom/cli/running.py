@@ -144,11 +144,16 @@ class Run:
                 except SettingsError as error:
                     if all(place.is_dir() for place in places):  # else it has just vanished
                         tell(f"darkroom: {error}")
+                        well = False
                     continue
                 new = tuple(job for job in planned.jobs if job.input in ready)
                 settled = tuple(done for done in planned.settled if done.input in ready and done.error)
                 if new or settled:
-                    well = not self.once(replace(planned, jobs=new, settled=settled), stop).failed and well
+                    planned = replace(planned, jobs=new, settled=settled)
+                    show = self.once(planned, stop)
+                    well = well and not show.failed
+                    if left := planned.pictures - show.done:
+                        tell(f"darkroom: {left} not developed; watch again to go on")
         return well
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import dark
 
+from darkroom.batch import batch, watching
+
 pytestmark = pytest.mark.usefixtures("here")
 
 
@@ -64,3 +66,25 @@ def test_a_dry_run_tells_of_what_is_there(run, write_dng):
     Path("in").mkdir()
     write_dng("in/a.dng", dark((64, 80)))
     assert run("develop", "--watch", "in", "--dry-run") == (0, "in/a.dng -> a.png\n", "")
+
+
+@pytest.fixture
+def arrived(here, write_dng, monkeypatch):
+    """Two photos that arrive at once, and then nothing more."""
+    Path("in").mkdir()
+    for name in ("in/a.dng", "in/b.dng"):
+        write_dng(name, dark((64, 80)))
+    monkeypatch.setattr(watching, "arrivals", lambda places, **how: iter([{Path("in/a.dng"), Path("in/b.dng")}]))
+
+
+@pytest.mark.usefixtures("arrived")
+def test_what_cannot_be_planned_is_a_failure(run):
+    code, _, err = run("develop", "--watch", "in", "-o", "one.png", "--model", "n.onnx", "--amp", "2")
+    assert code == 1 and "darkroom: one.png: names one picture, but 2 photos were given" in err
+
+
+@pytest.mark.usefixtures("arrived")
+def test_what_is_left_is_told(run, monkeypatch):
+    monkeypatch.setattr(batch, "run", lambda *what, **how: None)
+    code, _, err = run("develop", "--watch", "in", "--model", "n.onnx", "--amp", "2")
+    assert code == 0 and err.endswith("darkroom: 2 not developed; watch again to go on\n")
