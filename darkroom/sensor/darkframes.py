@@ -253,7 +253,7 @@ def _shrunk(blocks: list[Array], floor: float) -> Array:
 
 
 def _blocks(plane: Array) -> Array:
-    """Medians of whole blocks of the plane, hot sites aside; of one smaller than a block, its own."""
+    """Means of whole blocks of the plane, a twentieth at either end left out for hot sites; of a small one, its own."""
     down, across = max(plane.shape[0] // BLOCK, 1), max(plane.shape[1] // BLOCK, 1)
     tall, wide = min(BLOCK, plane.shape[0]), min(BLOCK, plane.shape[1])
     cut = plane[: down * tall, : across * wide].reshape(down, tall, across, wide)

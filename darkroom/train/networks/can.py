@@ -3,8 +3,9 @@ Fully-Convolutional Networks", ICCV 2017), 32 channels wide.
 
     (N, C, h, w) bright  ->  (N, 3, H, W) picture, for every packing
 
-Nothing is ever reduced: nine 3 x 3 convolutions, dilated by 1, 2, 4 ... 64 and 1 again, see 128 packed
-pixels far. Adaptive normalisation mixes each layer with its batch-normalised self, from "not at all".
+Nothing is ever reduced: eight 3 x 3 convolutions, dilated by 1, 2, 4 ... 64 and 1 again, see 128 packed
+pixels far; a 1 x 1 ends them. Adaptive normalisation mixes each layer with its batch-normalised self,
+from "not at all".
 SID published no code for its variant; this is the authors' CAN24_AN, widened, with a last layer of as
 many planes as a packed pixel has colours. One departure: at test time they normalise by the statistics
 of the picture at hand, which no tile can know; here it is by those gathered in training.
