@@ -77,7 +77,8 @@ STAGE = "[[stages]]\nsteps = 40\ncrop = 64\nlearning_rate = 3e-3\n"
 
 @pytest.mark.parametrize(("network", "layout"), [("unet", "sid"), ("can", "canon"), ("red", "folder"), ("half", "sid")])
 def test_real_pairs_make_a_network_that_develops_and_is_scored(run, folder, made, network, layout):
-    mine = written(folder, network, SID + NETWORKS[network] + STAGE)
+    stage = STAGE.replace("3e-3", "1e-3") if network == "red" else STAGE  # RED's dense blocks blow up above that
+    mine = written(folder, network, SID + NETWORKS[network] + stage)
     pairs = made[layout]
     file = train(run, folder, f"{network}-{layout}", pairs, "--recipe", mine, "--validation", pairs, "--every", "20")
     losses = losses_of(file)
