@@ -8,9 +8,9 @@ it is encoded. Everything that reaches the output has passed through the trunk, 
 2 x 2 cells, SID's way: detail is told from noise where it is, not let through with its noise (what else was tried:
 models/README.md). The last convolution writes the four pixels of each cell.
 
-X-Trans cells of 6 x 6 sites do not fall on 2 x 2 sites. One convolution first turns each cell into the mosaic of a
-virtual sensor with 2 x 2 cells; after it both kinds share one trunk, and an X-Trans network can start from a trained
-Bayer one.
+X-Trans cells of 6 x 6 sites do not fall on 2 x 2 sites: nine such squares make a cell, each with its colours elsewhere.
+So the first convolution has weights of its own for each of the nine, and the light of the coarser levels, which know no
+sites, is that of a virtual Bayer sensor. All else is shared, and an X-Trans network can start from a trained Bayer one.
 """
 
 from itertools import pairwise
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darkroom.develop import cfa
-from darkroom.develop.contract import PLANES, Packing
+from darkroom.develop.contract import Packing
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL
 
@@ -30,8 +30,6 @@ TOE = 0.0025
 LEVELS = 5
 """Resolutions the trunk works at: 1/2, 1/4, 1/8, 1/16 and 1/32 of the sensor's. At x300 hundreds of sites must be
 averaged before the level of a dark area shows in the noise."""
-VIRTUAL = 8
-"""Channels of the virtual sensor's mosaic."""
 
 
 class Half(nn.Module):
@@ -57,16 +55,16 @@ class Half(nn.Module):
         if packing not in self.multiples:
             raise SettingsError(f"network half: has no form for {packing}; choose {', '.join(self.multiples)}")
         self.packing = packing
-        planes = PLANES[packing]
-        if packing == "xtrans9":
-            self.front = nn.Conv2d(planes, 9 * VIRTUAL, 4, stride=2, padding=1)
-            planes = VIRTUAL
         widths = [width << min(level, LEVELS - 2) for level in range(LEVELS)]
         steps = list(pairwise(widths))
-        self.head = nn.Conv2d(planes, width, 3, padding=1)
+        if packing == "xtrans9":
+            self.head = nn.Conv2d(9, 9 * width, 4, stride=2, padding=1)
+            self.virtual = nn.Conv2d(9, 9 * 4, 4, stride=2, padding=1, bias=False)
+        else:
+            self.head = nn.Conv2d(4, width, 3, padding=1)
         self.down = nn.ModuleList(_blocks(*each) for each in zip(widths[:-1], down, strict=True))
         self.coarser = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
-        self.lit = nn.ModuleList(nn.Conv2d(planes, coarse, 3, padding=1) for coarse in widths[1:])
+        self.lit = nn.ModuleList(nn.Conv2d(4, coarse, 3, padding=1) for coarse in widths[1:])
         self.bottom = _blocks(widths[-1], bottom)
         self.finer = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         self.up = nn.ModuleList(_blocks(*each) for each in zip(widths[:-1], up, strict=True))
@@ -74,13 +72,13 @@ class Half(nn.Module):
         with torch.no_grad():
             self.last.weight *= 0.3
             if packing == "xtrans9":
-                assert self.front.bias is not None
-                self.front.bias.zero_()
-                self.front.weight.copy_(_virtual_mosaic())
+                self.virtual.weight.copy_(_virtual_mosaic())
 
     def forward(self, bright: Tensor) -> Tensor:
-        light = F.pixel_shuffle(self.front(bright), 3) if self.packing == "xtrans9" else bright
-        trunk, kept = F.leaky_relu(self.head(encode(light)), 0.2), []
+        light, trunk, kept = bright, self.head(encode(bright)), []
+        if self.packing == "xtrans9":
+            light, trunk = F.pixel_shuffle(self.virtual(bright), 3), F.pixel_shuffle(trunk, 3)
+        trunk = F.leaky_relu(trunk, 0.2)
         for down, coarser, lit in zip(self.down, self.coarser, self.lit, strict=True):
             light = F.avg_pool2d(light, 2)
             kept.append(down(trunk))
@@ -93,10 +91,10 @@ class Half(nn.Module):
 
     def blocks(self) -> tuple[nn.Module, ...]:
         """The way in, each level on the way down and on the way up, the way out."""
-        front = (self.front,) if self.packing == "xtrans9" else ()
+        virtual = (self.virtual,) if self.packing == "xtrans9" else ()
         way_down = [nn.ModuleList(three) for three in zip(self.down, self.coarser, self.lit, strict=True)]
         way_up = [nn.ModuleList(pair) for pair in zip(self.finer, self.up, strict=True)]
-        return (nn.ModuleList([*front, self.head]), *way_down, self.bottom, *reversed(way_up), self.last)
+        return (nn.ModuleList([*virtual, self.head]), *way_down, self.bottom, *reversed(way_up), self.last)
 
 
 def encode(bright: Tensor) -> Tensor:
@@ -126,15 +124,12 @@ def _blocks(width: int, count: int) -> nn.Sequential:
 
 
 def _virtual_mosaic() -> Tensor:
-    """(72, 9, 4, 4) weights from the packed pixels in and around an X-Trans cell to a mosaic with 2 x 2 cells.
+    """(36, 9, 4, 4) weights from the packed pixels in and around an X-Trans cell to a mosaic R G B G of 2 x 2 cells.
 
-    Of the eight channels at half resolution the first four are the virtual R G B G sites, each the
-    distance-weighted mean of the near real sites of its colour; the other four start as the other
-    colours there (green at red, red and blue at green, green at blue), so that no colour is lost.
+    Each virtual site is the distance-weighted mean of the near real sites of its colour.
     """
-    weight = torch.zeros(9 * VIRTUAL, 9, 4, 4)
+    weight = torch.zeros(9 * 4, 9, 4, 4)
     wanted = [(site.top, site.left, (0, 1, 2, 1)[site.channel]) for site in cfa.BAYER4]
-    wanted += [(site.top, site.left, (1, 0, 1, 2)[site.channel]) for site in cfa.BAYER4]
     real = {(s.top, s.left): (s, int(CELL["xtrans"][s.top, s.left])) for s in cfa.XTRANS9}
     for channel, (top, left, colour) in enumerate(wanted):
         for cell_row in range(3):
