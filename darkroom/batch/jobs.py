@@ -3,23 +3,21 @@
 files, folders, globs + what the user said of the output -> jobs, and what needs no work for what is there already
 
 Nothing is made here, and nothing opened but what names and linear DNGs need: it serves a dry run too, and conflicts are
-known before a photo is decoded.
-The file system is asked once a folder, not once a photo, as far as that can be: an archive has a million of them, and
-may lie on another machine.
+known before a photo is decoded. The file system is asked once a folder, not once a photo, as far as that can be: an
+archive has a million of them, and may lie on another machine.
 """
 
 import gc
 import glob
 import os
-import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from darkroom.batch import names as naming
+from darkroom.batch.disk import Disk, real
 from darkroom.batch.names import Conflict, Facts
 from darkroom.errors import OutputError, SettingsError
 from darkroom.write import image, linear
@@ -29,9 +27,6 @@ RAW_SUFFIXES = frozenset(
     " .ori .pef .pxn .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
 )
 """What counts as a raw photo in a folder or a glob (LibRaw's formats); a file named outright is tried anyway."""
-
-_FEW = 32
-"""Questions about a folder that are asked one by one before its list of names is read instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class Target:
         """Give the target its name, now that the picture is known, and whether it is to be skipped."""
         if self.late is None:
             return self, False
-        name, disk = naming.filled(str(self.path), self.late, ratio=ratio, model=model), _Disk()
+        name, disk = naming.filled(str(self.path), self.late, ratio=ratio, model=model), Disk()
         if self.rule == "unique":
             name = _free(name, {}, disk)
         _, there, empty = disk.at(name)
@@ -139,7 +134,7 @@ def plan(
     "older" is to replace, by absolute path; the others that exist are skipped. Raises SettingsError where nothing is
     found or two pictures would share a name, OutputError where the place cannot be written to.
     """
-    disk = _Disk()
+    disk = Disk()
     inputs = _found(names, recursive, disk)
     if suffix == ".dng":
         inputs = _unmade(inputs)
@@ -204,66 +199,10 @@ def found(names: Sequence[str], recursive: bool) -> list[Source]:
 
     Raises SettingsError for a pattern that matches nothing or a folder without raw photos.
     """
-    return list(_found(names, recursive, _Disk()).values())
+    return list(_found(names, recursive, Disk()).values())
 
 
-@dataclass(frozen=True)
-class _Disk:
-    """What lies where, remembered while one batch is planned."""
-
-    real: dict[str, str] = field(default_factory=dict)
-    """Folder as it is spelled -> its one true name, ready for a name in it."""
-    asked: Counter[str] = field(default_factory=Counter)
-    names: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Folder -> what lies in it, folded."""
-
-    def at(self, path: str) -> tuple[str, bool, bool]:
-        """One string for one file however it is spelled, whether anything is there, and whether that has no byte.
-
-        An empty file is what a killed run may leave on a disk that has no hard links.
-        """
-        folder, name = os.path.split(path)
-        if not self._may_be(folder, name):
-            return self.key(folder, name), False, False
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return self.key(folder, name), False, False
-        if stat.S_ISLNK(found.st_mode):
-            return _real(path), True, os.path.isfile(path) and os.path.getsize(path) == 0
-        return self.key(folder, name), True, stat.S_ISREG(found.st_mode) and found.st_size == 0
-
-    def key(self, folder: str, name: str) -> str:
-        """One string for a file that is no link itself."""
-        if name in ("", os.pardir):
-            return _real(os.path.join(folder, name))
-        if folder not in self.real:
-            self.real[folder] = os.path.join(os.path.realpath(folder), "")
-        return os.path.normcase(self.real[folder] + name)
-
-    def _may_be(self, folder: str, name: str) -> bool:
-        """Tell whether a file may be there; a folder that is asked about often is listed."""
-        if folder not in self.names:
-            self.asked[folder] += 1
-            if self.asked[folder] <= _FEW:
-                return True
-            try:
-                self.names[folder] = frozenset(map(_folded, os.listdir(folder or os.curdir)))
-            except OSError:  # none such yet
-                self.names[folder] = frozenset()
-        return _folded(name) in self.names[folder]
-
-
-def _folded(name: str) -> str:
-    """What a file system that sees no case, or spells accents its own way, may take for the same name."""
-    return name.casefold() if name.isascii() else unicodedata.normalize("NFKC", name).casefold()
-
-
-def _real(path: str | Path) -> str:
-    return os.path.normcase(os.path.realpath(path))
-
-
-def _found(names: Sequence[str], recursive: bool, disk: _Disk) -> dict[str, Source]:
+def _found(names: Sequence[str], recursive: bool, disk: Disk) -> dict[str, Source]:
     """As `found`, by what each is on the disk."""
     sources: dict[str, Source] = {}
     for name in names:
@@ -286,12 +225,12 @@ def _unmade(inputs: dict[str, Source]) -> dict[str, Source]:
     return left
 
 
-def _meant(name: str, recursive: bool, disk: _Disk) -> Iterator[tuple[str, Source]]:
+def _meant(name: str, recursive: bool, disk: Disk) -> Iterator[tuple[str, Source]]:
     path = Path(name)
     if path.is_dir():
         yield from _in_folder(path, recursive, disk)
     elif os.path.lexists(path) or not any(sign in name for sign in "*?["):
-        key = _real(path) if path.is_symlink() else disk.key(*os.path.split(path))
+        key = real(path) if path.is_symlink() else disk.key(*os.path.split(path))
         yield key, Source(path, Path(), named=True)  # a missing file is refused by raw.read, and the others go on
     else:
         matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
@@ -302,7 +241,7 @@ def _meant(name: str, recursive: bool, disk: _Disk) -> Iterator[tuple[str, Sourc
             yield from _meant(str(match), recursive, disk)
 
 
-def _in_folder(folder: Path, recursive: bool, disk: _Disk) -> Iterator[tuple[str, Source]]:
+def _in_folder(folder: Path, recursive: bool, disk: Disk) -> Iterator[tuple[str, Source]]:
     empty = True
     for here, names in _walk(str(folder), recursive):
         beside = Path(here)
@@ -310,7 +249,7 @@ def _in_folder(folder: Path, recursive: bool, disk: _Disk) -> Iterator[tuple[str
         for name, linked in names:
             empty = False
             path = beside / name
-            yield _real(path) if linked else disk.key(here, name), Source(path, below, named=False)
+            yield real(path) if linked else disk.key(here, name), Source(path, below, named=False)
     if empty:
         below_too = "" if recursive else ", or add -r to look in the folders below"
         raise SettingsError(f"{folder}: no raw photos in this folder; name another{below_too}")
@@ -380,7 +319,7 @@ def _check_writable(folder: Path) -> None:
         raise OutputError(f"{folder}: the folder {above} may not be written to; choose another with -o")
 
 
-def _bases(sources: list[Source], folder: Path, stem: str | None, disk: _Disk) -> list[str]:
+def _bases(sources: list[Source], folder: Path, stem: str | None, disk: Disk) -> list[str]:
     """Where each photo's picture goes, without its suffix. IMG.ARW beside IMG.DNG gives IMG_ARW and IMG_DNG."""
     if stem is not None:
         return [os.path.join(folder, stem)]
@@ -395,7 +334,7 @@ def _bases(sources: list[Source], folder: Path, stem: str | None, disk: _Disk) -
     ]
 
 
-def _free(path: str, claimed: dict[str, Path], disk: _Disk) -> str:
+def _free(path: str, claimed: dict[str, Path], disk: Disk) -> str:
     """The first of IMG.png, IMG_2.png, IMG_3.png ... that no one has."""
     (stem, suffix), free, number = os.path.splitext(path), path, 1
     while True:

@@ -61,7 +61,7 @@ def main() -> None:
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)
     except OSError as error:
         if error.errno == errno.ENOSPC and error.filename is None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again as it ends
+            say.silence(1)
             say.line("darkroom: stdout: cannot be written (no space left on device); make room", file=sys.stderr)
             sys.exit(FAILED)
         if error.errno not in NAMELESS:

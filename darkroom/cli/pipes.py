@@ -3,7 +3,6 @@
 LibRaw and the encoders want files, so both pass through a folder that is gone afterwards.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from darkroom.cli import say
 from darkroom.errors import OutputError, SettingsError
 
 PIPE = "-"
@@ -55,6 +55,6 @@ def piped(
                     shutil.copyfileobj(made, sys.stdout.buffer)
                     sys.stdout.buffer.flush()
             except OSError as error:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries again as it ends
+                say.silence(1)
                 reason = (error.strerror or str(error)).lower()
                 raise OutputError(f"stdout: cannot be written ({reason}); make room, or send it elsewhere") from error

@@ -4,7 +4,6 @@ results -> stdout: each picture's path, or a JSON line; stderr: how it was made,
 """
 
 import json
-import os
 import sys
 import time
 import traceback
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkroom.batch.batch import Result
+from darkroom.cli import say
 from darkroom.errors import escaped
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Show:
             try:
                 print(line, flush=True)
             except OSError as error:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                say.silence(1)
                 if not isinstance(error, BrokenPipeError):
                     self.unheard = (error.strerror or str(error)).lower()
 
@@ -125,7 +125,7 @@ class Show:
             try:
                 print(line, file=sys.stderr, flush=True)
             except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                say.silence(2)
 
     def _told(self, completed: float) -> str:
         """Say how far it is: how many are done, at what pace, and what is left at that, once that can be told.

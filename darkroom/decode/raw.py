@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.decode import decoder, intact, tags
+from darkroom.decode import decoder, intact, levels, tags
 from darkroom.decode.decoder import Facts, Refusal, Rendering
 from darkroom.decode.tags import Tags
 from darkroom.errors import DarkroomError, RawError
@@ -33,12 +33,6 @@ _NO_FILTER = 6
 """LibRaw's colour of a site without a colour filter."""
 _LEAST_BITS = 0.5
 """bits of file a site: lossless JPEG needs at least 1, so below this the samples are not there."""
-_SATURATED = 0.75
-"""of the stated white: a frame whose brightest sites lie between this and the stated white saturates there. LibRaw's
-rule (adjust_maximum_thr), by which highlights stay neutral on cameras that clip early."""
-_PLATEAU, _LEVEL = 16, 0.01
-"""Sites that must be as bright as the brightest, and the share of its light by which they may fall short: hot sites
-get as far in the darkest frame, but each as far as it happens to."""
 _GAINS = (0.02, 50.0)
 """A gain outside is no white balance but a broken tag."""
 _ASPECTS = (0.4, 2.5)
@@ -104,8 +98,8 @@ def render(
             red, green, blue = (1.0, 1.0, 1.0) if daylight is None else map(float, daylight)
             gains = (red, green, blue, green)
         cfa, phase = _phase(path, facts)
-        black = float(_black(facts, told, phase, CELL[cfa]).min())
-        span = round(_white(facts.white, black, mosaic) - black)
+        black = float(levels.black(facts, told, phase, CELL[cfa]).min())
+        span = round(levels.white(facts.white, black, mosaic) - black)
         return Rendering("sRGB" if kind == "srgb" else "raw", CURVES[curve], gains, span)
 
     rendered = decoder.render(path, canvas, style, patience=patience)
@@ -248,25 +242,16 @@ def _continued(mosaic: NDArray[np.uint16], phase: tuple[int, int], period: int) 
     return mosaic
 
 
-def _white(stated: float, black: float, mosaic: NDArray[np.uint16]) -> float:
-    """The level at which the sensor saturates: what the file states, or less where the frame itself shows it."""
-    brightest = float(mosaic.max())
-    if not _SATURATED * (stated - black) < brightest - black < stated - black:
-        return stated
-    level = brightest - _LEVEL * (brightest - black)
-    return brightest if np.count_nonzero(mosaic >= level) >= _PLATEAU else stated
-
-
 def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int], mosaic: NDArray[np.uint16]) -> Frame:
     """Make sense of the facts, and note what had to be assumed."""
     notes = []
-    black = _black(facts, told, phase, CELL[cfa])
+    black = levels.black(facts, told, phase, CELL[cfa])
     if not black.max() < facts.white <= 65535:
         raise _damaged(path, f"white level {facts.white:.0f} is not above black level {black.max():.0f}")
     if not black.any() and (floor := int(mosaic.min())) > facts.white * _RAISED:
         notes.append(f"black level 0 in the file, yet no site reads below {floor} DN: expect a grey veil")
 
-    white = _white(facts.white, float(black.min()), mosaic[phase[0] :, phase[1] :])
+    white = levels.white(facts.white, float(black.min()), mosaic[phase[0] :, phase[1] :])
     matrix = _camera_to_srgb(facts)
     if matrix is None:
         notes.append("no colour calibration in the file: colours are the sensor's own")
@@ -304,7 +289,7 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
         defects=_defects(facts, told, phase, mosaic),
         notes=tuple(notes),
         sources=Sources(
-            black="file's tags" if _has_black(facts, told) else "LibRaw",
+            black="file's tags" if levels.has_black(facts, told) else "LibRaw",
             white="brightest site" if white < facts.white else "LibRaw",
             white_balance=_balanced(facts, white_balance),
             colours=_calibrated(facts, matrix),
@@ -320,11 +305,6 @@ def _calibrated(facts: Facts, matrix: NDArray[np.float32] | None) -> str:
     return "unknown" if matrix is None else "file" if _has_matrix(facts) else "LibRaw's table"
 
 
-def _has_black(facts: Facts, told: Tags) -> bool:
-    """Tell whether the file's own black level holds: where LibRaw agrees to 1 DN."""
-    return told.black is not None and abs(told.black.min() - facts.black.min()) <= 1
-
-
 def _cropped(facts: Facts, told: Tags, phase: tuple[int, int]) -> Window:
     """Find what is to be seen of the mosaic: all that is picture, or what a DNG asks for of it."""
     whole = Window(*phase, facts.height, facts.width)
@@ -338,25 +318,6 @@ def _cropped(facts: Facts, told: Tags, phase: tuple[int, int]) -> Window:
     if min(height, width) < _SMALLEST:  # no crop of a photo: the tag is wrong
         return whole
     return Window(phase[0] + top, phase[1] + left, height, width)
-
-
-def _black(facts: Facts, told: Tags, phase: tuple[int, int], cell: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the black level of each site of the cell: the file's own where that holds, else LibRaw's."""
-    side = len(cell)
-    grid = np.arange(side)
-    # Where the canonical cell begins, in the picture's own rows and columns, is minus the phase.
-    colours = facts.colours[np.ix_((grid - phase[0]) % side, (grid - phase[1]) % side)]
-    libraw = facts.black[colours]
-    pattern = told.black
-    if pattern is None or not _has_black(facts, told):
-        return libraw
-    starts = told.black_starts or (facts.top, facts.left)
-    reach = [math.lcm(side, length) for length in pattern.shape]
-    begins = np.array((facts.top, facts.left)) - starts - phase
-    rows, columns = ((np.arange(reach[axis]) + begins[axis]) % pattern.shape[axis] for axis in (0, 1))
-    # A pattern longer than the cell, as (4, 4) on Bayer, is averaged over the sites that share a place in it.
-    tiled = pattern[np.ix_(rows, columns)].reshape(reach[0] // side, side, reach[1] // side, side)
-    return tiled.mean((0, 2)).astype(np.float32)
 
 
 def _defects(facts: Facts, told: Tags, phase: tuple[int, int], mosaic: NDArray[np.uint16]) -> NDArray[np.intp]:

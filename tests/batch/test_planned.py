@@ -9,6 +9,7 @@ import pytest
 from batches import make, outputs
 
 from darkroom.batch import jobs
+from darkroom.batch.disk import Disk, folded
 from darkroom.batch.names import Facts
 from darkroom.errors import SettingsError
 
@@ -124,23 +125,23 @@ def test_a_folder_in_the_place_of_a_picture_is_in_the_way():
 def test_a_file_has_one_key_however_it_is_spelled(here):
     (here / "deep").mkdir()
     Path("link").symlink_to("deep")
-    disk = jobs._Disk()
+    disk = Disk()
     keys = {disk.key(folder, "a.png") for folder in ("deep", "link", "./deep", "deep/../deep", str(here / "deep"))}
     assert keys == {os.path.join(os.path.realpath("deep"), "a.png")}
     assert disk.key("deep", "..") == os.path.realpath(here) and disk.key("deep", "") == os.path.realpath("deep")
 
 
 def test_names_that_a_file_system_may_take_for_one_are_folded():
-    assert jobs._folded("IMG.PNG") == jobs._folded("img.png")
-    assert jobs._folded("Caf\u00e9") == jobs._folded("cafe\u0301") == jobs._folded("CAFE\u0301")
-    assert jobs._folded("a") != jobs._folded("b")
+    assert folded("IMG.PNG") == folded("img.png")
+    assert folded("Caf\u00e9") == folded("cafe\u0301") == folded("CAFE\u0301")
+    assert folded("a") != folded("b")
 
 
 @pytest.mark.parametrize("questions", [32, 33, 40])
 def test_a_folder_is_listed_after_32_questions(monkeypatch, questions):
     listed = []
     monkeypatch.setattr(os, "listdir", lambda folder: listed.append(folder) or ["A.png"])
-    disk = jobs._Disk()
+    disk = Disk()
     assert all(disk._may_be("out", "b.png") for _ in range(min(questions, 32)))
     told = [disk._may_be("out", name) for name in ("b.png", "a.png") * (questions - 32)]
     assert told == [False, True] * (questions - 32) and listed == ["out"] * (questions > 32)

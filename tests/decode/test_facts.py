@@ -9,7 +9,7 @@ import pytest
 from conftest import noise
 from numpy.typing import NDArray
 
-from darkroom.decode import decoder, raw, tags
+from darkroom.decode import decoder, levels, raw, tags
 from darkroom.errors import RawError
 from darkroom.frame import CELL, SRGB_TO_XYZ, Frame, Window
 
@@ -120,7 +120,7 @@ def test_black_is_counted_from_where_its_pattern_begins(starts, phase):
     pattern = np.array([[512.0, 520], [530, 540]])
     told = tags.Tags(black=pattern, black_starts=starts)
     top, left = 5, 4
-    black = raw._black(facts(top=top, left=left), told, phase, CELL["bayer"])
+    black = levels.black(facts(top=top, left=left), told, phase, CELL["bayer"])
     begins = (top, left) if starts is None else starts
     for row, column in itertools.product(range(2), range(2)):  # of the mosaic, which begins `phase` before the picture
         at = (row - phase[0] + top - begins[0]) % 2, (column - phase[1] + left - begins[1]) % 2
@@ -132,7 +132,7 @@ def test_black_is_counted_from_where_its_pattern_begins(starts, phase):
 def test_so_is_the_black_of_each_of_36_sites(starts, begins, phase):
     """The picture begins at (5, 4) of the sensor: so many sites into the pattern, by sixes."""
     pattern = 512.0 + np.arange(36).reshape(6, 6)
-    black = raw._black(facts(top=5, left=4), tags.Tags(black=pattern, black_starts=starts), phase, CELL["xtrans"])
+    black = levels.black(facts(top=5, left=4), tags.Tags(black=pattern, black_starts=starts), phase, CELL["xtrans"])
     rows, columns = ((np.arange(6) - phase[axis] + begins[axis]) % 6 for axis in (0, 1))
     np.testing.assert_array_equal(black, pattern[np.ix_(rows, columns)])
 

@@ -12,7 +12,7 @@ from conftest import WriteDng, colours, noise, refusal
 from numpy.typing import NDArray
 
 from darkroom import tiff
-from darkroom.decode import decoder, raw, tags
+from darkroom.decode import decoder, levels, raw, tags
 from darkroom.frame import CELL, SRGB_TO_XYZ, XTRANS, Exposure, Frame, Window
 
 BAYER_PHASES = list(itertools.product(range(2), range(2)))
@@ -109,7 +109,7 @@ def test_black_pattern_longer_than_the_cell_is_averaged(write_dng: WriteDng):
     path = write_dng("a.dng", noise((40, 60)), cfa="xtrans", black=600)
     told = tags.Tags(black=np.array([[600.0, 601, 600, 603]]), black_starts=(0, 0))
     facts = decoder.decode(path, lambda facts: np.empty((facts.height, facts.width), np.uint16))[0]
-    black = raw._black(facts, told, (0, 0), XTRANS)
+    black = levels.black(facts, told, (0, 0), XTRANS)
     np.testing.assert_allclose(black[0], [600, 602, 600, 602, 600, 602])
 
 
