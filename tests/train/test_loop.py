@@ -256,11 +256,14 @@ def test_two_processes_learn_what_one_does_and_go_on_where_either_died(photos, t
 
 
 AGREED = """
+import os
 import torch
 from darkroom.train import workers
 with workers.workers() as (rank, world):
-    print(*workers.agreed(rank == 1, (0.5, 0.25)[rank], torch.device("cpu")), flush=True)
+    interrupted, share = workers.agreed(rank == 1, (0.5, 0.25)[rank], torch.device("cpu"))
+    os.write(1, f"{interrupted} {share}\\n".encode())
 """
+"""A line of each process, written at once: two that print write into each other's."""
 
 
 def test_processes_stop_where_any_would_and_are_as_far_as_the_furthest(tmp_path):
