@@ -50,12 +50,14 @@ GRACE = 2.0
 
 def main() -> None:
     """Run the command line: the one place where an error becomes a line and an exit code."""
-    _open_streams()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be text
     try:
+        _open_streams()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be text
         with _left_at_the_second_ctrl_c():
             _app()(prog_name="darkroom")
+    except KeyboardInterrupt:  # before a command could listen
+        sys.exit(STOPPED)
     except DarkroomError as error:
         say.line(f"darkroom: {str(error)}", file=sys.stderr)
         sys.exit(MISUSED if isinstance(error, SettingsError) else FAILED)

@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from darkroom.cli import FAILED, STOPPED, options, pipes, presets, say
+from darkroom.cli import FAILED, STOPPED, formats, options, pipes, presets, say
 from darkroom.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     from darkroom.batch.jobs import Batch
     from darkroom.cli.running import Elsewhere
     from darkroom.frame import Frame
-
-SUFFIXES = {"png": ".png", "tiff": ".tif", "jpeg": ".jpg", "dng": ".dng", "avif": ".avif", "jxl": ".jxl"}
-FORMATS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg", ".dng": "dng"}
-FORMATS |= {".avif": "avif", ".jxl": "jxl"}
-BITS: "dict[str, Literal[8, 16]]" = {"png": 8, "tiff": 16, "jpeg": 8, "dng": 16, "avif": 8, "jxl": 16}
-"""Bits of a sample where the user does not say."""
 
 
 def develop(
@@ -170,9 +164,9 @@ def develop(
     from darkroom.develop import amplifier, finish
     from darkroom.write import image
 
-    suffix = _suffix(output, format)
-    kind = FORMATS[suffix.lower()]
-    depth = bits or BITS[kind]
+    suffix = formats.suffix(output, format)
+    kind = formats.FORMATS[suffix.lower()]
+    depth = bits or formats.BITS[kind]
     if kind == "dng":
         finishing: dict[str, float | str | None] = {
             "exposure": exposure,
@@ -351,21 +345,13 @@ def _darkness(dark: list[str] | None, camera_file: Path | None) -> "tuple[Callab
     from darkroom.sensor import darkframes
 
     if camera_file:
+        if not camera_file.exists():
+            raise SettingsError(f"--camera-file {camera_file}: no such file; `darkroom calibrate -o` writes one")
         learned = darkframes.load(camera_file.with_suffix(".npz"))
     else:
         learned = darkframes.learn([source.path for source in jobs.found(dark or [], recursive=True)])
     held = sum(group.pattern.nbytes for group in learned.groups)
     return lambda frame, path: darkframes.removed(frame, learned, path), held
-
-
-def _suffix(output: str | None, format: str | None) -> str:
-    """Tell what pictures' names end in: as in -o where that names a picture, else by format."""
-    named = "" if output is None or os.path.isdir(output) else os.path.splitext(output)[1]
-    if named.lower() not in FORMATS:
-        return SUFFIXES[format or "png"]
-    if format and FORMATS[named.lower()] != format:
-        raise SettingsError(f"{output}: is no name for --format {format}; leave one of them out")
-    return named
 
 
 def _refuse_finishing(chosen: dict[str, float | str | None]) -> None:

@@ -110,7 +110,7 @@ def _photo(file: Path, amp: "Amp") -> dict[str, Any]:
         "aperture": frame.exposure.aperture,
         "white_balance": [round(float(gain), 4) for gain in gains],
         "light": light,
-        "amp": f"{amp.kind}:{amp.value:g}",
+        "amp": f"{amp.value:g}" if amp.kind == "number" else f"{amp.kind}:{amp.value:g}",
         "ratio": ratio,
         "clipped": amplifier.clipped(frame, gains, ratio),
         "notes": [*frame.notes, *amplifier.notes(frame, amp, ratio)],

@@ -25,7 +25,7 @@ import typer
 from typer.core import TyperCommand
 
 from darkroom import documents
-from darkroom.cli import options, say
+from darkroom.cli import formats, options, say
 from darkroom.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
@@ -69,6 +69,18 @@ class Parameter(Protocol):
     def opts(self) -> list[str]: ...
 
 
+@dataclass(frozen=True)
+class Given:
+    """What darkroom.toml gave a run."""
+
+    origins: dict[str, str]
+    """Parameter -> what the table is called that holds it."""
+    places: dict[str, str]
+    """Key of such a parameter -> file and line that holds it."""
+    left_out: dict[str, str]
+    """Key of what does not suit the format that the command line asks for -> so in words."""
+
+
 class FromFile(TyperCommand):
     """A command whose options fall back on what darkroom.toml says, before they fall back on their own defaults."""
 
@@ -76,16 +88,38 @@ class FromFile(TyperCommand):
         told, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         keys = known(self.params)
         tables = _tables(told.get("files") or (), told.get("preset"), keys)
-        ctx.default_map = {keys[key]: value for table in tables for key, value in table.values.items()}
-        ctx.obj = {keys[key]: table.origin for table in tables for key in table.values}
-        places = {keys[key]: f"{place}: {key}" for table in tables for key, place in table.places.items()}
+        named = formats.named_by(told.get("output")).lower()
+        kind = formats.FORMATS.get(named, told.get("format"))
+        stated = {*told, "format"} if kind else {*told}
+        ctx.obj = given = Given({}, {}, {})
+        ctx.default_map = {}
+        for table in tables:
+            for key, value in table.values.items():
+                if keys[key] in stated:
+                    continue  # the command line wins
+                if kind in formats.SUFFIXES and not formats.suits(keys[key], value, kind):
+                    given.left_out[key] = f"{table.origin}: {key} {value} is left out, it does not suit {kind}"
+                    continue
+                ctx.default_map[keys[key]] = value
+                given.origins[keys[key]], given.places[key] = table.origin, table.places[key]
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             name = error.param.name if error.param else None
-            if name not in places or name in told:
+            if name not in given.origins:
                 raise
-            raise SettingsError(f"{places[name]}: {error.message.rstrip('.')}; mend it there") from error
+            where = next(f"{place}: {key}" for key, place in given.places.items() if keys[key] == name)
+            raise SettingsError(f"{where}: {error.message.rstrip('.')}; mend it there") from error
+
+    def invoke(self, ctx: "Context") -> Any:  # type: ignore[override]
+        """Run it; a SettingsError of an option that darkroom.toml gave says so."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            option = re.match(r"--([a-z-]+)", str(error))
+            if option is None or option[1] not in ctx.obj.places:
+                raise
+            raise SettingsError(f"{ctx.obj.places[option[1]]}: {str(error).removeprefix('--')}") from error
 
 
 def presets(
@@ -142,7 +176,7 @@ def used(context: "Context") -> dict[str, dict[str, object]]:
         if source is not None and source.name == "COMMANDLINE":
             told[key] = {"value": _plain(context.params[name]), "from": "the command line"}
         elif source is not None and source.name == "DEFAULT_MAP":
-            told[key] = {"value": _plain(context.params[name]), "from": context.obj[name]}
+            told[key] = {"value": _plain(context.params[name]), "from": context.obj.origins[name]}
     return told
 
 
@@ -151,7 +185,8 @@ def described(context: "Context") -> list[str]:
     by_origin: dict[str, dict[str, object]] = {}
     for key, entry in used(context).items():
         by_origin.setdefault(str(entry["from"]), {})[key] = entry["value"]
-    return [f"from {origin}: {_listed(values)}" for origin, values in by_origin.items()] if context.obj else []
+    lines = [f"from {origin}: {_listed(values)}" for origin, values in by_origin.items()] if context.obj.origins else []
+    return [*lines, *context.obj.left_out.values()]
 
 
 def save(context: "Context", name: str) -> Path:

@@ -21,7 +21,7 @@ from darkroom.develop.curves import FULL
 from darkroom.errors import ModelError, SettingsError
 from darkroom.frame import Onward
 
-DEAR = 1.75e9
+DEAR = 1.9e9
 """Bytes of a tile that weigh as much as doubling the time: what makes tiles smaller than `memory` allows. In bfloat16
 halos then cost the networks for Bayer 15 % at 12 MP, 22 and 28 % at 24, and a tile of `fast` at 61 MP takes 290 MB."""
 HANDLING = 10_000

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,7 +224,7 @@ def _samples(light: NDArray[np.uint16], negative: Negative, places: list[int], s
 
 
 def _xmp(ratio: float) -> bytes:
-    told = f'xmlns:darkroom="urn:darkroom:1.0:" darkroom:Ratio={quoteattr(f"{ratio:.6g}")}'
+    told = f'xmlns:darkroom="urn:darkroom:1.0:" darkroom:Ratio="{ratio:.6g}"'
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

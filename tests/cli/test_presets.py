@@ -86,6 +86,41 @@ def test_paths_in_a_file_start_at_its_folder_and_presets_keep_them_whole(run, dr
     assert f'model = "{tmp_path / "n.onnx"}"' in users.read_text()
 
 
+def test_what_does_not_suit_the_format_of_the_command_line_is_left_out(dry, run, photo, users):
+    Path("darkroom.toml").write_text('format = "tiff"\ncompression = "zstd"\ntone = 0.5\nbits = 32\nstretch = false\n')
+    settings, err = dry("a.dng", "-o", "moon.png")
+    assert settings.keys() == {"output", "tone", "stretch"} and "left out" not in err  # for a person only
+    code, out, err = run("develop", "a.dng", "--dry-run", "-o", "moon.dng")
+    assert code == 0 and out == "a.dng -> moon.dng\n"
+    for key in ("compression zstd", "tone 0.5", "bits 32"):
+        assert f"{Path('darkroom.toml').absolute()}: {key} is left out, it does not suit dng\n" in err
+    assert "stretch false" in err and "stretch False" not in err and "format" not in err
+    settings, _ = dry("a.dng", "--format", "tiff")
+    assert settings.keys() == {"format", "compression", "tone", "bits", "stretch"}
+
+
+def test_a_file_that_contradicts_itself_is_not_mended_unasked(run, photo, users):
+    Path("darkroom.toml").write_text('format = "dng"\ntone = 0.5\n')
+    code, _, err = run("develop", "a.dng", "--dry-run")
+    assert code == 2 and "darkroom.toml:2: tone: finishes a picture, and a DNG is finished by what opens it" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('\namp = "bogus"\n', "darkroom.toml:2: amp bogus: is no amplification; give auto"),
+        ('[preset.moon]\nmemory = "x"\n', "darkroom.toml:2: memory x: is no size"),
+        ("tone = 0.5\nbrackets = [0]\n", "darkroom.toml:2: brackets 0"),
+    ],
+)
+def test_a_value_without_sense_is_told_by_its_line(run, photo, users, text, complaint):
+    Path("darkroom.toml").write_text(text)
+    code, _, err = run("develop", "a.dng", "--dry-run", *(["--preset", "moon"] if "moon" in text else []))
+    assert code == 2 and f"darkroom: {Path.cwd()}/{complaint}" in err
+    code, _, err = run("develop", "a.dng", "--dry-run", "--amp", "no")
+    assert code == 2 and "darkroom: --amp no: " in err
+
+
 def test_json_says_where_each_value_came_from(run, photo, users):
     Path("darkroom.toml").write_text('model = "n.onnx"\n')
     _, out, _ = run("develop", "a.dng", "--amp", "2", "--json")

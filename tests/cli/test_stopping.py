@@ -11,6 +11,8 @@ import pytest
 from conftest import dark
 from PIL import Image
 
+from darkroom import cli
+
 PROGRAM = [sys.executable, "-m", "darkroom"]
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -75,3 +77,11 @@ def test_a_second_ctrl_c_stops_at_once(card):
     assert process.returncode == 130 and "Traceback" not in err
     assert whole_pictures() < 24
     assert not list(Path("out").glob(".*"))
+
+
+def test_ctrl_c_while_the_commands_load_is_no_traceback(run, monkeypatch):
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "import_module", interrupted)
+    assert run("develop", "a.dng") == (130, "", "")

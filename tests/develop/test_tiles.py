@@ -211,7 +211,7 @@ def cheapest(height, width, contract, pixel_bytes, memory, onward, strip_bytes):
             strip = tall * width if onward in ("down", "up") else wide * height
             taken = pixel_bytes * tall * wide + strip_bytes * strip
             if taken <= memory:
-                found.append((down * across * (tall * wide + 10_000) * (1 + taken / 1.75e9), tall, wide))
+                found.append((down * across * (tall * wide + 10_000) * (1 + taken / 1.9e9), tall, wide))
     return min(found)[1:]
 
 

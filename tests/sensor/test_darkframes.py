@@ -169,6 +169,8 @@ def test_develop_takes_dark_frames_in_a_folder_and_says_so(write_dng, here, run)
     assert run(*words, "-o", "x.png", "--dark", "photo.dng")[0] == 0  # as dark as a cap, and nothing tells it from one
     code, _, said = run(*words, "-o", "y.png", "--dark", "caps", "--camera-file", "mine.toml")
     assert code == 2 and "give one" in said
+    code, _, said = run(*words, "-o", "y.png", "--camera-file", "mine.toml")
+    assert code == 2 and "--camera-file mine.toml: no such file" in said
 
 
 def test_the_profile_that_calibrate_writes_is_what_develop_takes(shared_raw, here, run):
