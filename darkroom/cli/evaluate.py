@@ -1,6 +1,7 @@
 """`darkroom evaluate`: networks and baselines -> how near their pictures of dark raws come to what is known of them."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -211,26 +212,26 @@ def evaluate(
             say.line(f"{name:12}{explained.partition(': ')[2]}")
         return
     terminable()
+    at, by = scoring.numbers("--ratios", ratios), scoring.words(cameras)
     if amplifier:
         if simulate or pairs or models or merge:
             raise SettingsError("--amplifier: stands alone; leave networks, --simulate, --pairs and --merge out")
         if fit:
             metering.fit(amplifier, fit)
         else:
-            at, by, lights = scoring.numbers("--ratios", ratios), scoring.words(cameras), scoring.words(scenes)
-            metering.ratios(amplifier, amp or "auto", at, by, cfa or "bayer", lights)
+            metering.ratios(amplifier, amp or "auto", at, by, cfa or "bayer", scoring.words(scenes))
         return
     _alone("--amplifier", amplifier, {"fit": fit})
     _alone("--amplifier or --sensor", sensor, {"scenes": scenes})
     if sensor:
         if simulate or pairs or merge or len(models or []) > 1:
             raise SettingsError("--sensor: takes one network and photos; leave --simulate, --pairs and --merge out")
-        _sensor(sensor, (models or ["fast-bayer"])[0], device, scoring.numbers("--ratios", ratios), scenes or "plain")
+        _sensor(sensor, (models or ["fast-bayer"])[0], device, at, scenes or "plain")
         return
     if burst or hand_held:
         if not simulate or not burst or pairs or merge or len(models or []) > 1:
             raise SettingsError("--burst, --hand-held: go with one network, --simulate PHOTOS and --burst N")
-        _bursts(simulate, (models or ["fast-bayer"])[0], device, scoring.numbers("--ratios", ratios), burst, hand_held)
+        _bursts(simulate, (models or ["fast-bayer"])[0], device, at, burst, hand_held)
         return
     if simulate and pairs:
         raise SettingsError("--simulate and --pairs: score on one; merge the other's scores by --json and --merge")
@@ -245,90 +246,95 @@ def evaluate(
     _alone("--sheet", crops, {"places": places})
     _alone("--detector", detector, {"confidence": confidence})
     _alone("--peer", peer, {"normalisation": normalisation, "noise": noise})
-    from darkroom.evaluate import preference, rawdomain, report, sheet, systems
+    from darkroom.evaluate import preference, rawdomain, report, systems
     from darkroom.evaluate.measure import Measures
     from darkroom.evaluate.score import Setting
-    from darkroom.write import page
 
     merged = [score for path in merge or [] for score in report.read(path)]
-    scores: list[Score] = []
-    runs: Iterable[scoring.Run] = []
-    costs: dict[str, Cost] = {}
-    if simulate or pairs:
-        others = scoring.peers(peer or [], normalisation, noise)
-        beside = scoring.words(baselines or ("libraw" if crops else ""))
-        plan = scoring.plan(models or [], others, device, beside, scoring.words(oracle), bm3d_sigma, amp)
-        if crops:
-            if not simulate:
-                raise SettingsError("--sheet: is for --simulate; leave it out")
-            unused: dict[str, object] = {
-                "html": html,
-                "csv": csv,
-                "json": as_json,
-                "output": output,
-                "cost": cost,
-                "merge": merge,
-            }
-            unused |= {"ab": ab, "detector": detector, "metrics": metrics, "align": align, "centre": centre}
-            unused |= {"crop": crop, "cross": cross, "colour": colour}
-            _unused("--sheet", "shows crops and measures nothing", unused | {"domain": domain == "raw"})
-            at, by = scoring.numbers("--ratios", ratios), scoring.words(cameras)
-            where = options.new_folder(crops)
-            say.line(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
-            return
-        measures = Measures(scoring.words(metrics), lpips_weights=lpips_weights, align=align)
-        if ab and len(systems.shown(plan)) < 2:
-            raise SettingsError(preference.FEW)
-        setting = Setting(centre=centre, measures=measures, domain=domain)
-        if domain == "raw":
-            rawdomain.check(plan, measures)
-            _unused(
-                "--domain raw",
-                "makes no pictures",
-                {"ab": ab, "detector": detector, "html": html, "output": output, "centre": centre},
-            )
-        if pairs:
-            runs = [scoring.real(pairs, convention or "folder", plan, setting, cache)]
-        elif simulate:
-            bench = scoring.Bench(
-                simulate,
-                scoring.numbers("--ratios", ratios),
-                scoring.words(cameras),
-                cfa,
-                colour,
-                cross,
-                scoring.crop(crop),
-            )
-            runs = scoring.simulated(bench, plan, setting)
-    if (detector or ab) and "bm3d" in baselines:
+    wanted = _Wanted(detector, confidence, ab, output, html, csv, as_json, cost, "camera" if cross else "ratio")
+    if not simulate and not pairs:
+        _tell([], merged, wanted)
+        return
+    others = scoring.peers(peer or [], normalisation, noise)
+    beside = scoring.words(baselines or ("libraw" if crops else ""))
+    plan = scoring.plan(models or [], others, device, beside, scoring.words(oracle), bm3d_sigma, amp)
+    made: dict[str, object] = {"ab": ab, "detector": detector, "html": html, "output": output, "centre": centre}
+    if crops:
+        if not simulate:
+            raise SettingsError("--sheet: is for --simulate; leave it out")
+        unused = made | {"csv": csv, "json": as_json, "cost": cost, "merge": merge, "metrics": metrics, "align": align}
+        unused |= {"crop": crop, "cross": cross, "colour": colour, "domain": domain == "raw"}
+        _unused("--sheet", "shows crops and measures nothing", unused)
+        where = options.new_folder(crops)
+        say.line(cropsheet.write(where, simulate, plan, places=places, ratios=at, cameras=by, cfa=cfa))
+        return
+    measures = Measures(scoring.words(metrics), lpips_weights=lpips_weights, align=align)
+    if ab and len(systems.shown(plan)) < 2:
+        raise SettingsError(preference.FEW)
+    if domain == "raw":
+        rawdomain.check(plan, measures)
+        _unused("--domain raw", "makes no pictures", made)
+    if (detector or ab) and "bm3d" in beside:
         option = "--detector" if detector else "--ab"
         raise SettingsError(f"{option}: looks at whole pictures, and bm3d works on the centre; leave bm3d out")
-    seen = scoring.watch(detector, confidence) if detector else None
-    weights: dict[str, float] = {}
-    if ab and simulate is None and pairs is None:
+    setting = Setting(centre=centre, measures=measures, domain=domain)
+    if simulate:
+        bench = scoring.Bench(simulate, at, by, cfa, colour, cross, scoring.crop(crop))
+        _tell(scoring.simulated(bench, plan, setting), merged, wanted)
+    elif pairs:
+        _tell([scoring.real(pairs, convention or "folder", plan, setting, cache)], merged, wanted)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be made of the pictures, and of their scores."""
+
+    detector: Path | None
+    confidence: float | None
+    ab: Path | None
+    pictures: Path | None
+    html: Path | None
+    csv: Path | None
+    as_json: bool
+    cost: bool
+    across: Literal["camera", "ratio"]
+    """What the tables' columns are."""
+
+
+def _tell(runs: Iterable[scoring.Run], merged: list["Score"], wanted: _Wanted) -> None:
+    """Score the runs' pictures, and show the scores and those of earlier runs."""
+    from darkroom.evaluate import preference, report, sheet
+    from darkroom.write import page
+
+    if wanted.ab and not runs:
         raise SettingsError("--ab: shows new pictures; give --simulate or --pairs")
-    pairs_folder, asked = (options.new_folder(ab), preference.Pairs()) if ab else (None, None)
-    folder = options.new_folder(output) if output else None
+    seen = scoring.watch(wanted.detector, wanted.confidence) if wanted.detector else None
+    asked_in, asked = (options.new_folder(wanted.ab), preference.Pairs()) if wanted.ab else (None, None)
+    folder = options.new_folder(wanted.pictures) if wanted.pictures else None
+    scores: list[Score] = []
+    costs: dict[str, Cost] = {}
+    weights: dict[str, float] = {}
     with TemporaryDirectory(prefix="darkroom-crops-") as place:
         middles = sheet.Crops(Path(place))
         for run in runs:
-            costs |= scoring.costs(run.plan, costs) if cost else {}
+            costs |= scoring.costs(run.plan, costs) if wanted.cost else {}
             weights |= scoring.weights(run.plan) if seen else {}
-            for score in scoring.scored(run, middles if html else None, folder, seen, asked):
+            for score in scoring.scored(run, middles if wanted.html else None, folder, seen, asked):
                 scores.append(scoring.priced(score, costs))
-                if as_json:
+                if wanted.as_json:
                     say.line(report.to_line(scores[-1]))
         scores += merged
-        if csv:
-            report.write_csv(scores, csv)
-        tables, notes = report.tables(scores, "camera" if cross else "ratio"), report.notes(scores)
-        if asked and pairs_folder:
-            asked.write(pairs_folder)
+        if wanted.csv:
+            report.write_csv(scores, wanted.csv)
+        tables, notes = report.tables(scores, wanted.across), report.notes(scores)
+        if asked and asked_in:
+            asked.write(asked_in)
         found = [seen.grid(weights)] if seen and seen.finds else []
-        if html:
+        if wanted.html:
             more = [piece for grid in found for piece in (page.heading(grid.title), page.table(grid.header, grid.rows))]
-            sheet.write(html, tables, scores, middles, notes, [*more, *(seen.parts() if seen else ())])
-    grids.show([*(grid for table in tables for grid in report.grids(table)), *found], notes, to_stderr=as_json)
+            sheet.write(wanted.html, tables, scores, middles, notes, [*more, *(seen.parts() if seen else ())])
+    shown = [*(grid for table in tables for grid in report.grids(table)), *found]
+    grids.show(shown, notes, to_stderr=wanted.as_json)
 
 
 def _unused(option: str, why: str, others: Mapping[str, object]) -> None:
