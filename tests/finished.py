@@ -48,12 +48,12 @@ def in_pieces(rgb, down=2, across=3, onward="down"):
 
 
 def bands_read(module, monkeypatch):
-    """What goes through a module's `_light` from now on: first row and last of each band, by a picture's numbers."""
-    taken, real = [], module._light
+    """What goes through a module's `light_of` from now on: first row and last of each band, by a picture's numbers."""
+    taken, real = [], module.light_of
 
     def light(codes):
         taken.append((codes[0, 0, 0], codes[-1, 0, 0] + 1))
         return real(codes)
 
-    monkeypatch.setattr(module, "_light", light)
+    monkeypatch.setattr(module, "light_of", light)
     return taken

@@ -1,12 +1,15 @@
 """Transfer curves: linear light <-> what is stored and seen.
 
-float array, 0..1  ->  the same kind of array, under the curve or freed of it
+float array, 0..1  ->  the same kind of array, under the curve or freed of it; a picture's own numbers  <->  its light
 """
 
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from darkroom.frame import DType, Picture
 
 Float = TypeVar("Float", np.float32, np.float64)
 
@@ -31,6 +34,31 @@ def linear_to_srgb(linear: NDArray[Float]) -> NDArray[Float]:
     Any float array, linear, 0..1 -> the same kind of array, encoded; the linear foot goes on below 0.
     """
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+@cache
+def decoding(bits: int) -> NDArray[np.float32]:
+    """Linear light of each sRGB code of 8 or 16 bits: (256,) or (65536,), which all share and nobody may change."""
+    full = 2**bits - 1
+    table = srgb_to_linear(np.arange(full + 1) / full).astype(np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def light_of(picture: Picture) -> NDArray[np.float32]:
+    """Give the linear light of a picture's numbers, sRGB codes or, where they are float, light itself: a new array."""
+    if picture.dtype == np.float32:
+        return picture.astype(np.float32)
+    return decoding(8 * picture.dtype.itemsize).take(picture.astype(np.intp))
+
+
+def codes_of(light: NDArray[np.float32], dtype: DType) -> Picture:
+    """Give the numbers of a picture of such linear light: sRGB codes, cut and rounded, or, for float, light itself."""
+    if dtype == np.float32:
+        return light
+    full = 2 ** (8 * np.dtype(dtype).itemsize) - 1
+    encoded = linear_to_srgb(np.clip(light, 0, 1)) * np.float32(full) + np.float32(0.5)
+    return encoded.astype(np.uint8) if dtype == np.uint8 else encoded.astype(np.uint16)
 
 
 def bt709_to_linear(encoded: NDArray[Float]) -> NDArray[Float]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from darkroom.develop import blocks, upright
 from darkroom.develop import tone as toning
-from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.develop.curves import decoding, linear_to_srgb, srgb_to_linear
 from darkroom.develop.tone import LUMA, Base
 from darkroom.errors import SettingsError
 from darkroom.frame import DType, Picture, Window
@@ -256,11 +256,6 @@ def _each_band(window: Window, work: Callable[[slice], None]) -> None:
 
 
 @cache
-def _decoding() -> Array:
-    return srgb_to_linear(np.arange(65536) / 65535).astype(np.float32)
-
-
-@cache
 def _encoding(bits: Bits) -> Picture:
     encoded = linear_to_srgb((np.arange(STEPS + 1) / STEPS) ** 2)
     return _quantise(encoded, bits)
@@ -275,7 +270,7 @@ def _quantise(encoded: NDArray[np.float32] | NDArray[np.float64], bits: Bits) ->
 
 def _light(rgb: NDArray[np.uint16], tone: _Tone) -> Array:
     """(3, h, w) camera RGB, encoded -> (3, h, w) linear sRGB, nothing cut."""
-    camera = _decoding().take(rgb.reshape(3, -1), mode="clip")
+    camera = decoding(16).take(rgb.reshape(3, -1), mode="clip")
     light = tone.matrix[:, :1] * camera[0]  # not `@`: BLAS would start threads of its own, at twice the time
     light += tone.matrix[:, 1:2] * camera[1]
     light += tone.matrix[:, 2:] * camera[2]

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.develop.curves import codes_of, light_of
 from darkroom.develop.tone import LUMA
 from darkroom.frame import Picture
 
@@ -45,7 +45,7 @@ def sharpened(picture: Picture, strength: float, noise: Callable[[Array], Array]
     def work(top: int) -> None:
         bottom = min(top + _ROWS, len(picture))
         first, last = max(0, top - reach), min(len(picture), bottom + reach)
-        light = _light(picture[first:last])
+        light = light_of(picture[first:last])
         luma = light @ LUMA
         detail = luma - _blurred(np.pad(luma, ((reach, reach), (0, 0)), "edge"))
         square = detail * detail
@@ -53,7 +53,7 @@ def sharpened(picture: Picture, strength: float, noise: Callable[[Array], Array]
         detail *= square / (square + heard * heard + np.float32(_DARK * _DARK))
         factor = 1 + np.float32(STRENGTH * strength) * detail / np.maximum(luma, _DARK)
         light *= np.clip(factor, 1 / BEND, BEND)[..., None]
-        out[top:bottom] = _codes(light[top - first : bottom - first], bits)
+        out[top:bottom] = codes_of(light[top - first : bottom - first], out.dtype)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         list(pool.map(work, range(0, len(picture), _ROWS)))
@@ -68,17 +68,3 @@ def _blurred(plane: Array) -> Array:
     wide = np.pad(down, ((0, 0), (reach, reach)), "edge")
     blurred: Array = sum(tap * wide[:, at : at + plane.shape[1]] for at, tap in enumerate(TAPS))
     return blurred
-
-
-def _light(codes: Picture) -> Array:
-    if codes.dtype == np.float32:
-        return codes.astype(np.float32)
-    full = 2 ** (8 * codes.dtype.itemsize) - 1
-    return srgb_to_linear(np.arange(full + 1) / full).astype(np.float32).take(codes.astype(np.intp))
-
-
-def _codes(light: Array, bits: int) -> Picture:
-    if bits == 32:
-        return light
-    encoded = linear_to_srgb(np.clip(light, 0, 1)) * np.float32(2**bits - 1) + np.float32(0.5)
-    return encoded.astype(np.uint8) if bits == 8 else encoded.astype(np.uint16)

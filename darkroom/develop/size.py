@@ -7,9 +7,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.develop.curves import codes_of, light_of
 from darkroom.frame import Picture
 
 _BAND = 1 << 20
@@ -60,7 +59,7 @@ def _band(picture: Picture, top: float, bottom: float, size: tuple[int, int]) ->
     from PIL import Image
 
     first, last = max(0, math.floor(top) - _REACH), min(len(picture), math.ceil(bottom) + _REACH)
-    light = _light(picture[first:last])
+    light = light_of(picture[first:last])
     box = (0, top - first, picture.shape[1], bottom - first)
     planes = [
         np.asarray(
@@ -68,20 +67,4 @@ def _band(picture: Picture, top: float, bottom: float, size: tuple[int, int]) ->
         )
         for channel in range(3)
     ]
-    return _codes(np.stack(planes, axis=-1), picture.dtype)
-
-
-def _light(codes: Picture) -> NDArray[np.float32]:
-    if codes.dtype == np.float32:
-        return codes.astype(np.float32, copy=False)
-    full = 2 ** (8 * codes.dtype.itemsize) - 1
-    table = srgb_to_linear(np.arange(full + 1) / full).astype(np.float32)
-    return table.take(codes.astype(np.intp))
-
-
-def _codes(light: NDArray[np.float32], kind: np.dtype[np.generic]) -> Picture:
-    if kind == np.float32:
-        return light
-    full = 2 ** (8 * kind.itemsize) - 1
-    encoded = linear_to_srgb(np.clip(light, 0, 1)) * np.float32(full) + np.float32(0.5)
-    return encoded.astype(np.uint8) if kind == np.uint8 else encoded.astype(np.uint16)
+    return codes_of(np.stack(planes, axis=-1), picture.dtype)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from darkroom.develop import cfa as cfas
 from darkroom.develop import meter
-from darkroom.develop.curves import srgb_to_linear
+from darkroom.develop.curves import decoding
 from darkroom.develop.meter import Weights
 from darkroom.evaluate import simulated
 from darkroom.evaluate.lit import Scene, lit
@@ -100,7 +100,7 @@ def left_out(taught: Sequence[Lesson]) -> list[Estimate]:
 def _lesson(
     name: str, photo: NDArray[np.uint8], number: int, cameras: Sequence[noise.Camera], rng: np.random.Generator
 ) -> Lesson:
-    light = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[_cropped(photo, rng)]
+    light = decoding(8)[_cropped(photo, rng)]
     scene = TURNS[number % len(TURNS)]
     light = lit(light, scene, rng)
     camera = cameras[int(rng.integers(len(cameras)))]

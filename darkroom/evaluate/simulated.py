@@ -21,7 +21,7 @@ from PIL import Image
 
 from darkroom.decode import raw
 from darkroom.develop import cfa as cfas
-from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.develop.curves import decoding, linear_to_srgb
 from darkroom.errors import SettingsError
 from darkroom.evaluate.case import BURST, Case
 from darkroom.evaluate.lit import Scene, lit
@@ -165,7 +165,7 @@ def shown(dark: Dark, photo: NDArray[np.uint8], scene: Scene = "plain") -> NDArr
 
 
 def _light(dark: Dark, photo: NDArray[np.uint8], scene: Scene) -> NDArray[np.float32]:
-    light = srgb_to_linear(np.arange(256) / 255).astype(np.float32)[photo]
+    light = decoding(8)[photo]
     return lit(light, scene, np.random.default_rng((*dark.seed, 0)))
 
 

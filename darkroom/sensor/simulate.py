@@ -16,7 +16,7 @@ from PIL import Image
 
 from darkroom.develop import cfa
 from darkroom.develop.contract import LIMITS, PIXEL, Input, Output, Packing
-from darkroom.develop.curves import linear_to_srgb, srgb_to_linear
+from darkroom.develop.curves import decoding, linear_to_srgb
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL, CFA
 from darkroom.sensor import lights, noise
@@ -26,12 +26,8 @@ CAMERA_FROM_SRGB = np.linalg.inv(
 ).astype(np.float32)
 """Linear sRGB -> white-balanced camera RGB of a typical sensor, rows summing to 1."""
 
-LINEAR = srgb_to_linear(np.arange(65536) / 65535).astype(np.float32)
-"""The sRGB curve undone, by 16-bit value; tables, because the curve's power is half of an example's cost."""
 ENCODED = linear_to_srgb((np.arange(65536) / 65535) ** 2).astype(np.float32)
-"""The sRGB curve, by 16-bit square root of light."""
-
-
+"""The sRGB curve, by 16-bit square root of light: a table, because its power is half of an example's cost."""
 RED_GAINS, BLUE_GAINS = (1.2, 2.8), (1.1, 2.6)
 """White-balance gains of any camera in any light, green 1."""
 PATTERNED = 0.5
@@ -147,7 +143,7 @@ def central(photo: Photo, camera: noise.Camera, ratio: float, seed: int, *, kind
     low, high = camera.gains(CENTRAL_GAINS)
     gain = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     sensor = noise.central(camera, gain, float(rng.choice(camera.shapes)))
-    light = LINEAR[picture * np.int32(257)]
+    light = decoding(16)[picture * np.int32(257)]
     if kind.output == "camera":
         gains = np.array([rng.uniform(1.6, 2.4), 1, rng.uniform(1.4, 2.1)], np.float32)
     else:
@@ -250,7 +246,7 @@ def _linear(crop: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.flo
     """Undo the sRGB curve, dithered: 8-bit steps would else show in the amplified darks."""
     levels = crop * np.int32(257)
     levels += np.frombuffer(rng.bytes(crop.size), np.int8).reshape(crop.shape)
-    return LINEAR[np.clip(levels, 0, 65535, out=levels)]
+    return decoding(16)[np.clip(levels, 0, 65535, out=levels)]
 
 
 def _random_sensor(light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

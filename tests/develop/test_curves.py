@@ -55,3 +55,29 @@ def test_what_comes_back_is_of_the_same_kind(dtype):
     light = np.linspace(-0.1, 1, 12, dtype=dtype)
     for curve in (curves.linear_to_srgb, curves.srgb_to_linear):
         assert curve(light).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_codes_become_light_and_come_back_as_they_were(dtype):
+    full = np.iinfo(dtype).max
+    codes = np.linspace(0, full, 768).astype(dtype).reshape(16, 16, 3)
+    light = curves.light_of(codes)
+    assert light.dtype == np.float32 and light == pytest.approx(curves.srgb_to_linear(codes / full), abs=1e-6)
+    back = curves.codes_of(light, codes.dtype)
+    assert back.dtype == dtype and np.array_equal(back, codes)
+    beyond = curves.codes_of(np.array([-0.1, 1.2], np.float32), codes.dtype)
+    assert beyond.tolist() == [0, full]
+
+
+def test_light_stays_what_it_is():
+    light = np.array([[[-0.5, 0.3, 7.0]]], np.float32)
+    assert np.array_equal(curves.codes_of(curves.light_of(light), light.dtype), light)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_light_between_two_codes_becomes_the_nearer(dtype):
+    full = np.iinfo(dtype).max
+    codes = np.linspace(0, full - 1, 200).astype(int)
+    for over, nearer in ((0.4, 0), (0.6, 1)):
+        light = curves.srgb_to_linear((codes + over) / full)
+        assert np.array_equal(curves.codes_of(light, np.dtype(dtype)), codes + nearer)

@@ -115,23 +115,6 @@ def test_every_pixel_is_the_mean_of_its_area(shape, edge, rows, monkeypatch):
     assert small == pytest.approx(areas(picture, small.shape[:2]), abs=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_codes_become_light_and_come_back_as_they_were(dtype):
-    full = np.iinfo(dtype).max
-    codes = np.linspace(0, full, 768).astype(dtype).reshape(16, 16, 3)
-    light = size._light(codes)
-    assert light.dtype == np.float32 and light == pytest.approx(srgb_to_linear(codes / full), abs=1e-6)
-    back = size._codes(light, codes.dtype)
-    assert back.dtype == dtype and np.array_equal(back, codes)
-    beyond = size._codes(np.array([-0.1, 1.2], np.float32), codes.dtype)
-    assert beyond.tolist() == [0, full]
-
-
-def test_light_stays_what_it_is():
-    light = np.array([[[-0.5, 0.3, 7.0]]], np.float32)
-    assert np.array_equal(size._codes(size._light(light), light.dtype), light)
-
-
 @pytest.mark.parametrize(
     ("pixels", "bands"),
     [
@@ -148,12 +131,3 @@ def test_a_band_takes_its_own_rows_and_two_beyond_either_edge(pixels, bands, mon
     picture = np.arange(30, dtype=np.float32).reshape(30, 1, 1).repeat(10, 1).repeat(3, 2)
     assert size.reduced(picture, Size(long_edge=8)).shape == (8, 3, 3)
     assert taken == bands
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_light_between_two_codes_becomes_the_nearer(dtype):
-    full = np.iinfo(dtype).max
-    codes = np.linspace(0, full - 1, 200).astype(int)
-    for over, nearer in ((0.4, 0), (0.6, 1)):
-        light = srgb_to_linear((codes + over) / full)
-        assert np.array_equal(size._codes(light, np.dtype(dtype)), codes + nearer)
