@@ -17,7 +17,7 @@ from darkroom.develop.amplifier import Amp
 from darkroom.develop.model import Model
 from darkroom.develop.pipeline import Settings
 from darkroom.errors import RawError, SettingsError
-from darkroom.frame import Frame
+from darkroom.frame import Frame, Window
 from darkroom.write import exif
 
 Prepare = Callable[[Frame, Path], Frame]
@@ -70,7 +70,8 @@ def joining(others: Sequence[Path], load: Callable[[str], Model], settings: Sett
         plain = Settings(amp=Amp("number", ratio), hot_sites="off", memory=settings.memory)
 
         def see(frame: Frame) -> NDArray[np.float32]:
-            upright = replace(frame, orientation=1)
+            whole = Window(0, 0, *frame.mosaic.shape)
+            upright = replace(frame, orientation=1, pixel_aspect=1.0, visible=whole)
             return _reduced(pipeline.expose(upright, network, plain).picture, len(frame.black))
 
         def each() -> Iterator[Frame]:

@@ -78,7 +78,7 @@ def merged(first: Frame, others: Iterable[Frame], noise: Noise, see: Callable[[F
         field = _spread(_motion(guide, _pyramid(see(frame))), planes[0].shape)
         weight = _agreement(means, _means(frame), doubts, field, box)
         count += float(weight.mean())
-        _add(frame, field, weight, totals, counts)
+        _add(frame, first.black, field, weight, totals, counts)
     finer = max(1, min(FINER, int(65535 // first.white)))
     mosaic = first.mosaic * np.uint16(finer)  # what lies beyond the last whole cell stays the first frame's
     for spot, total, shares, own in zip(spots, totals, counts, planes, strict=True):
@@ -112,7 +112,7 @@ def _agreement(means: list[Array], others: list[Array], doubts: list[Array], fie
     return inside / (1 + np.square(np.maximum(unlike - ALIKE, 0) / UNLIKE))
 
 
-def _add(frame: Frame, field: Motion, weight: Array, totals: list[Array], counts: list[Array]) -> None:
+def _add(frame: Frame, black: Array, field: Motion, weight: Array, totals: list[Array], counts: list[Array]) -> None:
     """Add a frame to what each site has, (h, w) of each spot of the cell: the four sites around its place, if of its
     colour.
 
@@ -134,7 +134,8 @@ def _add(frame: Frame, field: Motion, weight: Array, totals: list[Array], counts
             below, right = spot[0] + down, spot[1] + across
             like = np.roll(cell, (-below, -right), (0, 1)) == cell[spot]  # by the phase that the place has in its frame
             share = near * like.ravel()[phases]
-            total += share * sites.take(starts + (below * stride + right), mode="clip")
+            lifted = black[spot] - np.roll(frame.black, (-below, -right), (0, 1)).ravel()[phases]
+            total += share * (sites.take(starts + (below * stride + right), mode="clip") + lifted)
             shares += share
 
 

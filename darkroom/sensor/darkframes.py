@@ -68,8 +68,8 @@ class _Sum:
     """Frames of one group so far; its memory does not grow with them, but for means of rows, columns and blocks."""
 
     total: Array
-    least: NDArray[np.uint16]
-    most: NDArray[np.uint16]
+    least: Array
+    most: Array
     read: list[float] = field(default_factory=list)
     rows: list[Array] = field(default_factory=list)
     columns: list[Array] = field(default_factory=list)
@@ -92,13 +92,13 @@ def learn(paths: Sequence[Path], on_frame: Callable[[Path], None] = lambda path:
         first = first or frame
         if odd := _odd(frame, first.camera, first.cfa, first.mosaic.shape):
             raise SettingsError(f"{path}: {odd[0]}, but {paths[0]} is {odd[1]}; give dark frames of one camera")
-        blocks = _blocks(frame.mosaic.astype(np.float32) - _tiled(frame))
+        above = frame.mosaic - _tiled(frame)
+        blocks = _blocks(above)
         _refuse_light(path, frame, blocks)
         group = sums.setdefault(_like(sums, frame), _Sum(*_empty(frame.mosaic.shape)))
-        _add(group, frame, blocks)
+        _add(group, frame, above, blocks)
     assert first is not None
-    black = _tiled(first)
-    groups = [_group(iso, seconds, each, black) for (iso, seconds), each in sorted(sums.items())]
+    groups = [_group(iso, seconds, each) for (iso, seconds), each in sorted(sums.items())]
     return Darkness(first.camera, first.cfa, tuple(groups), str(paths[0]))
 
 
@@ -200,31 +200,30 @@ def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] == other[0] and max(one[1], other[1]) <= SAME * min(one[1], other[1])
 
 
-def _empty(shape: tuple[int, ...]) -> tuple[Array, NDArray[np.uint16], NDArray[np.uint16]]:
-    return np.zeros(shape, np.float32), np.full(shape, 65535, np.uint16), np.zeros(shape, np.uint16)
+def _empty(shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    return np.zeros(shape, np.float32), np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
 
 
-def _add(group: _Sum, frame: Frame, blocks: Array) -> None:
-    group.total += frame.mosaic
-    np.minimum(group.least, frame.mosaic, out=group.least)
-    np.maximum(group.most, frame.mosaic, out=group.most)
+def _add(group: _Sum, frame: Frame, above: Array, blocks: Array) -> None:
+    group.total += above
+    np.minimum(group.least, above, out=group.least)
+    np.maximum(group.most, above, out=group.most)
     group.read.append(float(grain.measure(frame).at(0)))
-    group.rows.append(frame.mosaic.mean(1, dtype=np.float64).astype(np.float32))
-    group.columns.append(frame.mosaic.mean(0, dtype=np.float64).astype(np.float32))
+    group.rows.append(above.mean(1, dtype=np.float64).astype(np.float32))
+    group.columns.append(above.mean(0, dtype=np.float64).astype(np.float32))
     group.blocks.append(blocks)
 
 
-def _group(iso: float, seconds: float, told: _Sum, black: Array) -> Group:
+def _group(iso: float, seconds: float, told: _Sum) -> Group:
     """The parts of the pattern, each as far as it is known."""
     count = len(told.read)
     mean = told.total
     if count > 3:  # without each site's least and most: no cosmic ray hits twice
         mean = (mean - told.least - told.most) / np.float32(count - 2)
     else:
-        mean = told.least.astype(np.float32) if count == 2 else mean / np.float32(count)
+        mean = told.least if count == 2 else mean / np.float32(count)
         if count == 2:  # the lesser of two lies under their mean by what noise alone makes of it
             mean += np.float32(np.mean(told.read) / np.sqrt(np.pi))
-    mean -= black
     sd = float(np.mean(told.read))
     doubt = sd / np.sqrt(max(count - 2, 1) if count > 3 else count)
     pattern = _between(_shrunk(told.blocks, sd / BLOCK), mean.shape)

@@ -13,7 +13,7 @@ from darkroom.batch import bursts
 from darkroom.decode import raw
 from darkroom.develop import burst, model, pipeline
 from darkroom.develop.amplifier import Amp
-from darkroom.frame import Exposure, Sources
+from darkroom.frame import Exposure, Sources, Window
 from darkroom.write import dng
 
 
@@ -130,11 +130,11 @@ def merging(monkeypatch):
 
     def merged(first, others, noise, see):
         seen.merged = [first.sources.black, *(each.sources.black for each in others)]
-        see(replace(first, orientation=6))
+        see(replace(first, orientation=6, pixel_aspect=1.5, visible=Window(4, 6, 12, 14)))
         return replace(first, notes=("before",)), 2.34
 
     def exposed(frame, network, settings):
-        seen.exposed.append((frame.orientation, network.name, settings))
+        seen.exposed.append((frame.orientation, frame.pixel_aspect, frame.visible, network.name, settings))
         return SimpleNamespace(picture=np.zeros((24, 24, 3), np.uint8))
 
     monkeypatch.setattr(raw, "read", read)
@@ -163,7 +163,7 @@ def test_every_frame_is_prepared_and_mended_as_wished_before_it_is_merged(mergin
     assert merging.mended == (["a", "b", "c"] if hot_sites == "auto" else [])
     assert frame.notes == ("before", "merged with 2 more: 2.3 frames' worth of light, in the mean over the picture")
     plain = pipeline.Settings(amp=Amp("number", 30), hot_sites="off", memory=123)
-    assert merging.exposed == [(1, "fast-bayer", plain)]
+    assert merging.exposed == [(1, 1.0, Window(0, 0, 24, 24), "fast-bayer", plain)]  # all that is merged
 
 
 def test_a_frame_that_is_alone_is_only_prepared(merging):

@@ -37,7 +37,7 @@ def shot(index: int, shift: tuple[int, int] = (0, 0), *, box: int | None = None,
 
 def see(frame) -> np.ndarray:
     """A picture of a frame as clean as a network would make it, a pixel a cell."""
-    sites = frame.mosaic.astype(np.float32)
+    sites = frame.mosaic - frame.black[0, 0]
     cells = (sites[::2, ::2] + sites[1::2, ::2] + sites[::2, 1::2] + sites[1::2, 1::2]) / 4
     around = np.pad(cells, 1, "edge")
     height, width = cells.shape
@@ -159,6 +159,26 @@ def test_a_part_that_has_moved_by_itself_keeps_its_own_motion():
     assert motion[3, 4].tolist() == [4, 0]
 
 
+@pytest.mark.parametrize("far", [0, 5])
+def test_frames_whose_black_wanders_are_merged_above_their_own(far):
+    frames = [shot(index, (index * far, -index * far))[0] for index in range(FRAMES)]
+    lifted = [
+        replace(frame, mosaic=frame.mosaic + np.uint16(lift), black=frame.black + lift)
+        for frame, lift in zip(frames, (0, 3, 5, 2, 4, 1), strict=True)
+    ]
+    even, wandering = merge(frames)[0], merge(lifted)[0]
+    assert np.array_equal(even.black, wandering.black)
+    assert np.abs(even.mosaic.astype(int) - wandering.mosaic).max() <= 1
+
+
+def test_a_site_takes_from_others_what_they_have_above_their_black():
+    black = np.array([[500, 520], [530, 540]], np.float32)
+    frame = replace(frame_of(np.tile(black.astype(np.uint16) + 100, (24, 24)), "bayer"), black=black)
+    totals, counts = added(frame, (0.3, -0.4))
+    for spot, total, shares in zip(np.ndindex(2, 2), totals, counts, strict=True):
+        assert np.allclose(total, shares * (black[spot] + 100))
+
+
 @pytest.mark.parametrize("kind", ["bayer", "xtrans"])
 def test_a_site_takes_from_others_of_its_own_colour_alone(kind):
     cell, side = CELL[kind], len(CELL[kind])
@@ -176,7 +196,7 @@ def added(frame, motion: tuple[float, float], weight: float = 1.0) -> tuple[list
     size = (frame.mosaic.shape[0] // side, frame.mosaic.shape[1] // side)
     totals, counts = ([np.zeros(size, np.float32) for _ in range(side**2)] for _ in range(2))
     field = np.full((*size, 2), motion, np.float32)
-    burst._add(frame, field, np.full(size, weight, np.float32), totals, counts)
+    burst._add(frame, frame.black, field, np.full(size, weight, np.float32), totals, counts)
     return totals, counts
 
 

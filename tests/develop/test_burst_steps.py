@@ -91,7 +91,7 @@ def test_every_site_takes_from_the_four_around_its_place(kind, size):
     field = rng.uniform(-1.6, 1.6, (height, width, 2)).astype(np.float32)
     weight = rng.uniform(0.2, 1, (height, width)).astype(np.float32)
     totals, counts = ([np.zeros((height, width), np.float32) for _ in range(side**2)] for _ in range(2))
-    burst._add(frame, field, weight, totals, counts)
+    burst._add(frame, frame.black, field, weight, totals, counts)
     for row, column in np.ndindex(height, width):
         move = field[row, column] * np.float32(side)
         for index, spot in enumerate(np.ndindex(side, side)):

@@ -23,10 +23,12 @@ def pattern(scale: float = 1) -> np.ndarray:
     return scale * drawn
 
 
-def cap(write_dng, name: str, seed: int, *, fixed=None, light: float = 0, exposure=NIGHT, **settings) -> Path:
+def cap(
+    write_dng, name: str, seed: int, *, fixed=None, light: float = 0, exposure=NIGHT, black: float = 512, **settings
+) -> Path:
     noise = np.random.default_rng(seed).normal(0, 4, SHAPE)
-    mosaic = np.rint(512 + light + noise + (pattern() if fixed is None else fixed))
-    return write_dng(name, mosaic.clip(0, 16383).astype(np.uint16), exposure=exposure, **settings)
+    mosaic = np.rint(black + light + noise + (pattern() if fixed is None else fixed))
+    return write_dng(name, mosaic.clip(0, 16383).astype(np.uint16), exposure=exposure, black=black, **settings)
 
 
 def caps(write_dng, count: int, **settings) -> list[Path]:
@@ -71,6 +73,21 @@ def test_what_is_saturated_stays_so(write_dng):
     frame.mosaic[5, 5] = 16383
     mended = darkframes.removed(frame, darkframes.learn(caps(write_dng, 4)), path)
     assert mended.mosaic[5, 5] == mended.white
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_a_black_level_that_wanders_is_no_pattern(write_dng, count):
+    even = darkframes.learn(caps(write_dng, count)).groups[0].pattern
+    told = [cap(write_dng, f"cap{index}.dng", index, black=512 + 9 * index) for index in range(count)]
+    assert darkframes.learn(told).groups[0].pattern == pytest.approx(even, abs=0.01)
+
+
+def test_each_iso_has_a_black_level_of_its_own(write_dng):
+    low = [cap(write_dng, f"low{i}.dng", i, fixed=0, exposure=replace(NIGHT, iso=100)) for i in range(2)]
+    high = [cap(write_dng, f"high{i}.dng", 9 + i, black=600) for i in range(4)]
+    frame, path = photo(write_dng, black=600)
+    mended = darkframes.removed(frame, darkframes.learn([*low, *high]), path)
+    assert abs(float(np.mean(left(mended)))) < 0.5
 
 
 def test_few_frames_of_nothing_but_noise_teach_nothing(write_dng):
