@@ -16,7 +16,8 @@ _SATURATED = 0.75
 rule (adjust_maximum_thr), by which highlights stay neutral on cameras that clip early."""
 _PLATEAU, _LEVEL = 16, 0.01
 """Sites that must be as bright as the brightest, and the share of its light by which they may fall short: hot sites
-get as far in the darkest frame, but each as far as it happens to."""
+get as far in the darkest frame, but each as far as it happens to. And of those that fall short by twice as much they
+must be more than half: light that is cut piles up, that of a bright wall thins out as its noise does."""
 
 
 def black(facts: Facts, told: Tags, phase: tuple[int, int], cell: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -51,5 +52,6 @@ def white(stated: float, darkest: float, mosaic: NDArray[np.uint16]) -> float:
     brightest = float(mosaic.max())
     if not _SATURATED * (stated - darkest) < brightest - darkest < stated - darkest:
         return stated
-    level = brightest - _LEVEL * (brightest - darkest)
-    return brightest if np.count_nonzero(mosaic >= level) >= _PLATEAU else stated
+    step = _LEVEL * (brightest - darkest)
+    top, below = (np.count_nonzero(mosaic >= brightest - count * step) for count in (1, 2))
+    return brightest if top >= _PLATEAU and 2 * top > below else stated

@@ -20,10 +20,11 @@ _BAND = 256
 def undone(rgb: NDArray[np.uint16], *, neutral: NDArray[np.float32], window: Window) -> NDArray[np.uint16]:
     """Undo the sRGB curve and the white balance, in place: a 61 MP picture takes 366 MB.
 
-    `neutral` (3,) is the camera RGB of white, the greatest 1. Gives a view (h, w, 3) of the window, not turned.
+    `neutral` (3,) is the camera RGB of the brightest grey that `rgb` can say; what is beyond 1 is cut. Gives a view
+    (h, w, 3) of the window, not turned.
     """
     light = srgb_to_linear(np.arange(FULL + 1) / FULL)
-    tables = np.rint(light * (FULL * neutral.astype(np.float64)[:, None])).astype(np.uint16)
+    tables = np.rint(np.minimum(light * neutral.astype(np.float64)[:, None], 1) * FULL).astype(np.uint16)
     seen = _seen(rgb, window)
 
     def straighten(channel: int) -> None:

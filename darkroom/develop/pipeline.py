@@ -169,8 +169,9 @@ def begin(
     def rows() -> Iterator[Picture]:
         if settings.colour_space == "camera":
             rgb = finish.gathered(pieces, size)
-            course.negative = _negative(rgb, frame, plan.balance, settings.denoise)
-            yield linear.undone(rgb, neutral=_neutral(plan.gains), window=frame.visible)
+            course.negative = _negative(rgb, frame, plan, settings.denoise)
+            brightest = _neutral(plan.gains) * np.float32(plan.headroom)
+            yield linear.undone(rgb, neutral=brightest, window=frame.visible)
         else:
             colours = colour.from_srgb(settings.colour_space)
             matrix = colours @ frame.camera_to_srgb if contract.output == "camera" else colours
@@ -232,6 +233,8 @@ def _planned(frame: Frame, contract: Contract, settings: Settings) -> _Plan:
     look = replace(settings.look, highlights=settings.look.highlights or usual)
     kept, finished = _kept(look, settings.bits, contract), not camera and contract.output == "camera"
     headroom = _headroom(frame, gains, ratio if kept else ratio / GLARING) if finished else 1.0
+    if camera:  # whatever white is chosen later: each channel as far as the file's samples reach
+        headroom = _headroom(frame, gains, ratio, enough=float(gains.max() / gains.min()))
     orientation = 1 if camera else frame.orientation
     turned = upright.shape(frame.visible, orientation)
     square = shape.sides(*turned[:2], frame.pixel_aspect, orientation)
@@ -295,10 +298,16 @@ def _neutral(gains: Array) -> Array:
     return np.min(gains) / gains
 
 
-def _negative(rgb: NDArray[np.uint16], frame: Frame, chosen: Array, denoised: float) -> Negative:
+def _negative(rgb: NDArray[np.uint16], frame: Frame, plan: _Plan, denoised: float) -> Negative:
     """Gather what a DNG tells beside its samples, white-balanced as the user chose."""
-    small = linear.reduced(rgb, frame.visible)
-    preview = finish.render(small, matrix=frame.camera_to_srgb, window=Window(0, 0, *small.shape[1:]), orientation=1)
+    small, chosen = linear.reduced(rgb, frame.visible), plan.balance
+    preview = finish.render(
+        small,
+        matrix=frame.camera_to_srgb * (chosen / plan.gains),
+        window=Window(0, 0, *small.shape[1:]),
+        orientation=1,
+        headroom=plan.headroom,
+    )
     return Negative(
         camera=frame.camera,
         neutral=_neutral(chosen),
@@ -326,16 +335,19 @@ def _noise(noise: grain.Noise, frame: Frame, ratio: float, light: Array) -> Arra
 
 def _kept(look: Look, bits: int, contract: Contract) -> bool:
     """Whether light beyond white is of use: to a look, or in a linear file; networks of output srgb finish it."""
-    return contract.output == "camera" and (look.highlights == "roll" or look.tone > 0 or bits == 32)
+    return contract.output == "camera" and (
+        look.highlights == "roll" or look.tone > 0 or look.exposure < 0 or bits == 32
+    )
 
 
-def _headroom(frame: Frame, gains: Array, ratio: float) -> float:
-    """Times white that light reaches under a ratio.
+def _headroom(frame: Frame, gains: Array, ratio: float, enough: float = np.inf) -> float:
+    """Times white that light reaches under a ratio, or the first that is `enough`.
 
     At most the ratio: below 1, what saturated in the sensor is a guess (`cfa.rebuilt`).
     """
     held = [headroom for headroom in HEADROOMS if headroom <= max(ratio, 1.0)]
-    return next((each for each in held if amplifier.clipped(frame, gains, ratio / each) <= SPENT), held[-1])
+    fits = (each for each in held if each >= enough or amplifier.clipped(frame, gains, ratio / each) <= SPENT)
+    return next(fits, held[-1])
 
 
 def _assumed(frame: Frame) -> bool:

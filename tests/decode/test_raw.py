@@ -162,8 +162,15 @@ def test_a_frame_saturates_where_many_sites_are_as_bright_as_its_brightest(write
     mosaic = noise((40, 60), low=60, high=700)
     mosaic[8, 1] = 950
     mosaic[7, 1:sites] = 942  # 950 less a hundredth of what lies above black
-    mosaic[9] = 941
+    mosaic[9, :15] = 941
     assert raw.read(write_dng("a.dng", mosaic, black=60, white=1023)).white == white
+
+
+@pytest.mark.parametrize("most", [1023, 850])
+def test_a_bright_wall_is_not_taken_for_saturation_unless_it_is_cut(write_dng: WriteDng, most):
+    wall = np.random.default_rng(3).normal(846, 9, (120, 160))  # light of 0.82, and its noise
+    mosaic = np.rint(wall).clip(0, most).astype(np.uint16)
+    assert raw.read(write_dng("a.dng", mosaic, black=60, white=1023)).white == most
 
 
 def test_a_floor_above_a_black_of_zero_is_noted(write_dng: WriteDng):

@@ -10,7 +10,7 @@ from made import MATRIX, arranged, contract_for, frame_of
 
 from darkroom.decode import raw
 from darkroom.develop import amplifier, cfa, grain, pipeline, tiles
-from darkroom.develop.curves import FULL
+from darkroom.develop.curves import FULL, linear_to_srgb, srgb_to_linear
 from darkroom.develop.developed import Course
 from darkroom.develop.finish import Look
 from darkroom.develop.size import Size
@@ -324,14 +324,37 @@ def test_a_negative_tells_the_chosen_balance_and_shows_the_window_as_it_lies(eve
     rgb = np.zeros((3, *SMALL), np.uint16)
     rgb[:, 4:24, 6:36] = FULL // 2
     chosen = np.float32([2, 1, 4])
-    told = pipeline._negative(rgb, frame, chosen, 0.25)
+    plan = replace(planned(frame), balance=chosen, gains=chosen)
+    told = pipeline._negative(rgb, frame, plan, 0.25)
     assert told.neutral == pytest.approx([0.5, 1, 0.25]) and told.daylight is chosen
     assert (told.camera, told.orientation, told.denoised, told.pixel_aspect) == ("test", 6, 0.25, aspect)
     assert told.camera_to_srgb is MATRIX
     assert told.preview.shape == shape and told.preview.dtype == np.uint8
     assert np.abs(told.preview.astype(int) - 127).max() <= 1
     daylight = np.float32([3, 1, 1])
-    assert pipeline._negative(rgb, replace(frame, daylight=daylight), chosen, 1.0).daylight is daylight
+    assert pipeline._negative(rgb, replace(frame, daylight=daylight), plan, 1.0).daylight is daylight
+
+
+def test_the_preview_of_a_negative_has_the_chosen_balance_and_its_headroom(even):
+    rgb = np.full((3, *SMALL), FULL // 2, np.uint16)
+    plan = replace(planned(even), balance=np.float32([2, 1, 1]), gains=np.float32([1, 1, 2]), headroom=2.0)
+    preview = pipeline._negative(rgb, even, plan, 1.0).preview
+    light = 2 * srgb_to_linear(np.array([0.5]))[0]
+    assert preview[9, 9] == pytest.approx(255 * linear_to_srgb(np.array([2 * light, light, light / 2])), abs=1)
+
+
+def test_camera_rgb_is_not_cut_where_the_cameras_balance_would_be(networks, write_dng):
+    """A grey patch by daylight, photographed under lamps: its blue, white-balanced, is far beyond white."""
+    seen = np.float32([0.4, 0.8, 0.533])
+    frame = raw.read(write_dng("dark.dng", dark(np.broadcast_to(seen, (96, 128, 3)), 20), white_balance=(1.2, 1, 2.6)))
+    settings = replace(PLAIN, colour_space="camera", bits=16, denoise=0.0, white_balance=(2.0, 1.0, 1.5))
+    inner = pipeline.expose(frame, networks["bayer"], settings).picture[8:-8, 8:-8].mean(axis=(0, 1)) / 65535
+    assert inner == pytest.approx(seen, rel=0.02)
+
+
+def test_a_darker_exposure_keeps_what_is_beyond_white(even):
+    lit = replace(even, mosaic=np.full(SMALL, 512 + 1190, np.uint16), white_balance=np.ones(3, np.float32))
+    assert planned(lit).headroom == 1 < planned(lit, look=Look(exposure=-1)).headroom
 
 
 def test_camera_rgb_is_light_as_the_sensor_had_it(networks, write_dng):
