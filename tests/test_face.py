@@ -138,9 +138,11 @@ def test_every_setting_given_reaches_the_pipeline(photo, monkeypatch):
 
 
 def test_camera_rgb_comes_back_linear_and_unbalanced(photo):
-    picture = darkroom.develop(photo, amp=20, colour_space="camera")
+    """The sites of all colours are alike, and a gain of 2 for red is undone."""
+    picture = darkroom.develop(photo, amp=4, denoise=0, colour_space="camera")
     assert picture.dtype == np.uint16 and picture.shape == (64, 80, 3)
-    assert picture[..., 0].max() <= 32768 and picture[..., 1].max() > 32768  # a gain of 2 for red is undone
+    red, green, blue = picture.mean(axis=(0, 1))
+    assert red == pytest.approx(green, rel=0.05) and blue == pytest.approx(green, rel=0.05)
 
 
 def test_brackets_come_back_as_a_list_in_their_order_from_one_decode(photo, monkeypatch):

@@ -293,7 +293,7 @@ def _read(path: Path, prepare: Callable[[Frame, Path], Frame]) -> tuple[Frame, f
 def _exif(path: Path, frame: Frame, begun: Begun) -> dict[int, Field | Fields]:
     height, width, _ = begun.bands.shape
     software = f"darkroom {__version__}"
-    srgb = begun.space == "srgb"
+    srgb = begun.space == "srgb" and begun.bands.dtype != np.float32  # which is linear light
     return exif.directories(path, frame, begun.ratio, width=width, height=height, software=software, srgb=srgb)
 
 

@@ -50,7 +50,7 @@ def develop(
     bits: Annotated[
         Literal[8, 10, 12, 16, 32] | None,
         typer.Option(
-            help="Bits of a sample; 32 is linear float, nothing cut; 10 and 12 are for AVIF. "
+            help="Bits of a sample; 32 is linear float, cut at 8 times white; 10 and 12 are for AVIF. "
             "[default: 8, for TIFF, JXL and DNG 16]"
         ),
     ] = None,

@@ -88,10 +88,10 @@ def _network(file: Path) -> dict[str, Any]:
 
 def _photo(file: Path, amp: "Amp") -> dict[str, Any]:
     from darkroom.decode import raw
-    from darkroom.develop import amplifier, cfa
+    from darkroom.develop import amplifier, pipeline
 
     frame = raw.read(file)
-    gains = cfa.grey_world(frame) if frame.white_balance is None else frame.white_balance
+    gains, said = pipeline.white_balance(frame, "camera")
     ratio = amplifier.ratio(frame, amp)
     light = _mean_light(frame)
     period = len(frame.black)
@@ -113,7 +113,7 @@ def _photo(file: Path, amp: "Amp") -> dict[str, Any]:
         "amp": f"{amp.value:g}" if amp.kind == "number" else f"{amp.kind}:{amp.value:g}",
         "ratio": ratio,
         "clipped": amplifier.clipped(frame, gains, ratio),
-        "notes": [*frame.notes, *amplifier.notes(frame, amp, ratio)],
+        "notes": [*said, *frame.notes, *amplifier.notes(frame, amp, ratio)],
     }
 
 

@@ -37,6 +37,8 @@ _GAINS = (0.02, 50.0)
 """A gain outside is no white balance but a broken tag."""
 _ASPECTS = (0.4, 2.5)
 """Width of a photosite over its height that is believed: 0.5 is a Nikon D1X, 1.53 a Kodak DC120."""
+_FULL_ISO = 65535
+"""Said by EXIF for this or more."""
 _LEAST_XTRANS = 512
 """sites a side that LibRaw's X-Trans demosaic wants: its tile (TS in xtrans_demosaic.cpp)."""
 _SMALLEST = 12
@@ -279,9 +281,7 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
         daylight=daylight,
         pixel_aspect=aspect,
         camera_to_srgb=np.eye(3, dtype=np.float32) if matrix is None else matrix,
-        exposure=Exposure(
-            seconds=_known(facts.seconds), iso=_known(facts.iso) or told.iso, aperture=_known(facts.aperture)
-        ),
+        exposure=Exposure(seconds=_known(facts.seconds), iso=_iso(facts, told), aperture=_known(facts.aperture)),
         visible=_cropped(facts, told, phase),
         orientation=_ORIENTATION.get(facts.flip, 1),
         camera=told.camera,
@@ -295,6 +295,12 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
             colours=_calibrated(facts, matrix),
         ),
     )
+
+
+def _iso(facts: Facts, told: Tags) -> float:
+    """ISO as LibRaw has it, or as EXIF where LibRaw has none, or the most that its 16 bits hold."""
+    found = _known(facts.iso)
+    return told.iso if told.iso and found in (0, _FULL_ISO) else found
 
 
 def _balanced(facts: Facts, white_balance: NDArray[np.float32] | None) -> str:

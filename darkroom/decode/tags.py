@@ -27,6 +27,8 @@ _MOST_DIRECTORIES = 12
 """Directories read of a file; DNGs have about 5."""
 _RAF_MODEL, _RAF_SAMPLES = slice(28, 60), 100
 """Bytes of a Fuji RAF that hold the model, and the place of the TIFF around its samples, big-endian."""
+_FULL = 65535
+"""An ISO of this or more."""
 _CR3_REACH = 1 << 16
 """Bytes of a Canon CR3 among which its CMT1 box lies, a TIFF with make and model."""
 _LONGEST_NAME = 64
@@ -81,13 +83,15 @@ def read(path: Path) -> Tags:
 
 
 def _iso(file: BinaryIO, directories: list[tiff.Fields]) -> float:
-    """Read PhotographicSensitivity, or the recommended index where that does not fit its 16 bits (Exif 2.32, 4.6.5)."""
+    """Read PhotographicSensitivity, or where that does not fit its 16 bits (Exif 2.32, 4.6.5) the recommended exposure
+    index, or else the standard output sensitivity.
+    """
     if not directories:
         return 0.0
     order, _ = tiff.header(file, 0)
     exif, _ = tiff.read(file, 0, tiff.first(directories[0], 34665), order)
     found = tiff.first(exif, 34855) or tiff.first(directories[0], 34855)
-    return float(tiff.first(exif, 34866) or found) if found == 65535 else float(found)
+    return float(tiff.first(exif, 34866) or tiff.first(exif, 34865) or found) if found == _FULL else float(found)
 
 
 def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:

@@ -225,8 +225,8 @@ class _Plan:
 
 def _planned(frame: Frame, contract: Contract, settings: Settings) -> _Plan:
     camera = settings.colour_space == "camera"
-    balance, notes = _gains(frame, settings.white_balance)
-    gains = _gains(frame, "camera")[0] if camera else balance
+    balance, notes = white_balance(frame, settings.white_balance)
+    gains = white_balance(frame, "camera")[0] if camera else balance
     ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
     # A ratio that was stated gives a colorimetric picture.
     usual: Literal["clip", "roll"] = "roll" if settings.amp.kind == "auto" and not camera else "clip"
@@ -354,7 +354,7 @@ def _assumed(frame: Frame) -> bool:
     return frame.sources.white_balance == "daylight"
 
 
-def _gains(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
+def white_balance(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
     """White-balance gains, (3,) with green = 1, and a note where the choice could not be had."""
     if not isinstance(chosen, str):
         return np.array(chosen, np.float32) / np.float32(chosen[1]), ()

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import darkroom
+from darkroom import tiff
 from darkroom.cli import options
-from darkroom.develop import model
+from darkroom.decode import raw
+from darkroom.develop import model, pipeline
 from darkroom.errors import SettingsError
 
 PROGRAM = [sys.executable, "-m", "darkroom"]
@@ -28,6 +30,16 @@ pytestmark = pytest.mark.usefixtures("here")
 def seen(path: str | Path) -> NDArray[np.uint8]:
     with Image.open(path) as picture:
         return np.asarray(picture)
+
+
+@pytest.mark.parametrize(("bits", "space"), [(16, 1), (32, 65535)])
+def test_exif_calls_no_linear_tiff_srgb(run, photo, bits, space):
+    assert run("develop", "a.dng", "--model", "n.onnx", "--amp", "2", "--bits", bits, "-o", "a.tif")[0] == 0
+    with Path("a.tif").open("rb") as file:
+        order, at = tiff.header(file, 0)
+        main, _ = tiff.read(file, 0, at, order)
+        shot, _ = tiff.read(file, 0, tiff.first(main, 34665), order)
+    assert tiff.first(shot, 40961) == space
 
 
 # --- the other commands ---
@@ -45,6 +57,15 @@ def test_info_names_the_phase_of_the_camera(run, write_dng):
     write_dng("x.dng", dark((72, 72)), cfa="xtrans", phase=(2, 3))
     assert "bayer GBRG" in run("info", "b.dng")[1]
     assert "xtrans from row 2, column 3 of the canonical cell" in run("info", "x.dng")[1]
+
+
+def test_info_tells_the_white_balance_that_develop_would_use(run, write_dng):
+    write_dng("b.dng", dark((64, 80)), white_balance=None, daylight=(2, 1, 1.5))
+    code, out, _ = run("info", "b.dng", "--json")
+    frame = raw.read(Path("b.dng"))
+    guess, notes = pipeline.white_balance(frame, "camera")
+    told = json.loads(out)
+    assert code == 0 and told["white_balance"] == pytest.approx(guess, abs=1e-4) and notes[0] in told["notes"]
 
 
 def test_info_prints_json(run, photo):

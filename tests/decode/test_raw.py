@@ -262,6 +262,13 @@ def test_an_iso_that_libraw_overlooks_is_read_from_exif(write_dng: WriteDng, lib
     assert raw.read(path).exposure.iso == iso
 
 
+@pytest.mark.parametrize(("libraw", "exif", "iso"), [(65535.0, 204800, 204800), (65535.0, 0, 65535), (800.0, 100, 800)])
+def test_an_iso_beyond_16_bits_is_read_from_exif(write_dng: WriteDng, libraw_says, monkeypatch, libraw, exif, iso):
+    libraw_says(iso=libraw)
+    monkeypatch.setattr(tags, "_iso", lambda file, directories: float(exif))
+    assert raw.read(write_dng("a.dng", noise((40, 60)))).exposure.iso == iso
+
+
 def test_an_exposure_not_told_is_zero(write_dng: WriteDng, libraw_says):
     libraw_says(seconds=float("nan"), iso=-1.0, aperture=float("inf"))
     assert raw.read(write_dng("a.dng", noise((40, 60)), exposure=Exposure(0, 0, 0))).exposure == Exposure(0, 0, 0)

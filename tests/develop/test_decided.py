@@ -165,24 +165,24 @@ def test_a_guessed_white_balance_is_told_by_its_light(even, monkeypatch, share, 
     guess = np.float32([3, 1, 2])
     monkeypatch.setattr(cfa, "guessed_balance", lambda frame: (guess, share))
     assumed = replace(even, daylight=np.float32([2, 1, 1]), sources=Sources(white_balance="daylight"))
-    assert pipeline._gains(assumed, "camera") == (guess, (f"white balance guessed from the picture: {said}",))
+    assert pipeline.white_balance(assumed, "camera") == (guess, (f"white balance guessed from the picture: {said}",))
 
 
 def test_gains_are_the_cameras_daylights_the_pictures_or_the_users(even):
     daylight = np.float32([2.5, 1, 1.25])
     known = replace(even, daylight=daylight)
-    assert pipeline._gains(known, "camera") == (even.white_balance, ())
-    assert pipeline._gains(known, "daylight") == (daylight, ())
-    grey, notes = pipeline._gains(known, "auto")
+    assert pipeline.white_balance(known, "camera") == (even.white_balance, ())
+    assert pipeline.white_balance(known, "daylight") == (daylight, ())
+    grey, notes = pipeline.white_balance(known, "auto")
     assert grey.tolist() == [1, 1, 1] and notes == ()
-    grey, notes = pipeline._gains(even, "daylight")
+    grey, notes = pipeline.white_balance(even, "daylight")
     assert grey.tolist() == [1, 1, 1] and notes == (
         "the file has no daylight white balance; grey-world gains are used",
     )
-    gains, notes = pipeline._gains(known, (4.0, 2.0, 3.0))
+    gains, notes = pipeline.white_balance(known, (4.0, 2.0, 3.0))
     assert gains.tolist() == [2, 1, 1.5] and notes == ()
     assumed = replace(even, sources=Sources(white_balance="daylight"))
-    assert pipeline._gains(assumed, "camera") == (even.white_balance, ()), "where daylight is not known"
+    assert pipeline.white_balance(assumed, "camera") == (even.white_balance, ()), "where daylight is not known"
 
 
 # --- memory, mixing, noise, notes ---
