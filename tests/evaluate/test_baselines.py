@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from darkroom.decode import raw
+from darkroom.develop.curves import srgb_to_linear
 from darkroom.errors import SettingsError
 from darkroom.evaluate import baselines, metrics, simulated
 from darkroom.evaluate.case import encoded
@@ -18,7 +19,7 @@ def clear_frame(cfa: str, phase: tuple[int, int], height: int, width: int) -> tu
     """A frame without noise, with its photo, whose visible window begins at `phase`."""
     coarse = np.random.default_rng(0).integers(60, 250, (4, 5, 3), np.uint8)
     photo = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.float32) / 255
-    light = simulated.srgb_to_linear(photo) / np.array([2, 1, 1.5])
+    light = srgb_to_linear(photo) / np.array([2, 1, 1.5])
     whole = np.pad(light, ((phase[0], 0), (phase[1], 0), (0, 0)), "edge")
     mosaic = simulated.cfas.sample(whole, cfa) * (16383 - 512) + 512
     frame = Frame(
