@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Literal
 
+    from darkroom.develop.balance import WhiteBalance
     from darkroom.develop.finish import Bits
     from darkroom.develop.model import Model
-    from darkroom.develop.pipeline import ColourSpace, WhiteBalance
+    from darkroom.develop.pipeline import ColourSpace
     from darkroom.frame import Frame, Picture
 
 __version__ = "0.1.0"

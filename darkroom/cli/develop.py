@@ -167,25 +167,8 @@ def develop(
     suffix = formats.suffix(output, format)
     kind = formats.FORMATS[suffix.lower()]
     depth = bits or formats.BITS[kind]
-    if kind == "dng":
-        finishing: dict[str, float | str | None] = {
-            "exposure": exposure,
-            "stretch": stretch,
-            "tone": tone,
-            "contrast": contrast,
-        }
-        finishing |= {"highlights": highlights, "sharpen": sharpen, "long-edge": long_edge, "megapixels": megapixels}
-        _refuse_finishing(finishing | {"colour-space": "" if colour_space == "srgb" else colour_space})
-    if kind == "avif" and depth > 8 and colour_space == "prophoto":
-        raise SettingsError("--colour-space prophoto: an AVIF of so many bits cannot say so; give --bits 8")
-    if kind == "jxl" and colour_space != "srgb":
-        raise SettingsError(
-            f"--colour-space {colour_space}: a .jxl holds srgb; choose another --format, or leave it out"
-        )
-    image.check(Path(f"*{suffix}"), depth)
+    formats.check(suffix, context.params)
     encoding = image.Encoding(compression, tiled, depth if depth == 10 or depth == 12 else 12)
-    if (tiled or compression != "none") and kind != "tiff":
-        raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")
     parsed = amplifier.parse(amp)
     balance, size, device = options.white_balance(wb), options.memory(memory), options.device(device)
     named = model or options.default_network(quality)
@@ -352,14 +335,6 @@ def _darkness(dark: list[str] | None, camera_file: Path | None) -> "tuple[Callab
         learned = darkframes.learn([source.path for source in jobs.found(dark or [], recursive=True)])
     held = sum(group.pattern.nbytes for group in learned.groups)
     return lambda frame, path: darkframes.removed(frame, learned, path), held
-
-
-def _refuse_finishing(chosen: dict[str, float | str | None]) -> None:
-    """Refuse, for a DNG, options that finish a picture: their values by name, falsy where they were not given."""
-    if given := [f"--{name}" for name, value in chosen.items() if value]:
-        what = "finishes" if len(given) == 1 else "finish"
-        said = f"{what} a picture, and a DNG is finished by what opens it"
-        raise SettingsError(f"{', '.join(given)}: {said}; leave {'it' if len(given) == 1 else 'them'} out")
 
 
 def _say_what_would_be(planned: "Batch", as_json: bool, settings: dict[str, dict[str, object]]) -> None:

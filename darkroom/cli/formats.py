@@ -4,7 +4,9 @@
 """
 
 import os
-from typing import Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from darkroom.errors import SettingsError
 
@@ -38,8 +40,6 @@ def named_by(output: str | None) -> str:
 
 def suits(parameter: str, value: object, kind: str) -> bool:
     """Tell whether a parameter of `develop` can hold a value where pictures are of this format."""
-    if parameter == "format":
-        return value == kind
     if parameter in ("compression", "tiled"):
         return kind == "tiff" or value in (False, "none")
     if parameter == "colour_space":
@@ -47,5 +47,25 @@ def suits(parameter: str, value: object, kind: str) -> bool:
     if parameter == "bits":
         from darkroom.write import image
 
-        return value in image.DEPTHS[SUFFIXES[kind]]
+        return str(value) in map(str, image.DEPTHS[SUFFIXES[kind]])
     return kind != "dng" or parameter not in FINISHING or not value
+
+
+def check(suffix: str, chosen: Mapping[str, Any]) -> None:
+    """Refuse what does not suit a format, by its suffix, of the parameters of `develop`; raises SettingsError."""
+    from darkroom.write import image
+
+    kind, space = FORMATS[suffix.lower()], chosen["colour_space"]
+    depth = chosen["bits"] or BITS[kind]
+    given = [name for name in (*FINISHING, "colour_space") if not suits(name, chosen[name], kind)]
+    if kind == "dng" and given:
+        what, them = ("finishes", "it") if len(given) == 1 else ("finish", "them")
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise SettingsError(f"{options}: {what} a picture, and a DNG is finished by what opens it; leave {them} out")
+    if kind == "avif" and depth > 8 and space == "prophoto":
+        raise SettingsError("--colour-space prophoto: an AVIF of so many bits cannot say so; give --bits 8")
+    if not suits("colour_space", space, kind):
+        raise SettingsError(f"--colour-space {space}: a .jxl holds srgb; choose another --format, or leave it out")
+    image.check(Path(f"*{suffix}"), depth)
+    if not all(suits(name, chosen[name], kind) for name in ("compression", "tiled")):
+        raise SettingsError("--compression, --tiled: are for TIFF; add --format tiff, or leave them out")

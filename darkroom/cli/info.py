@@ -88,10 +88,10 @@ def _network(file: Path) -> dict[str, Any]:
 
 def _photo(file: Path, amp: "Amp") -> dict[str, Any]:
     from darkroom.decode import raw
-    from darkroom.develop import amplifier, pipeline
+    from darkroom.develop import amplifier, balance
 
     frame = raw.read(file)
-    gains, said = pipeline.white_balance(frame, "camera")
+    gains, said = balance.gains(frame, "camera")
     ratio = amplifier.ratio(frame, amp)
     light = _mean_light(frame)
     period = len(frame.black)

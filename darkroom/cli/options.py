@@ -12,8 +12,8 @@ import typer
 from darkroom.errors import DarkroomError, ModelError, SettingsError
 
 if TYPE_CHECKING:
+    from darkroom.develop.balance import WhiteBalance
     from darkroom.develop.model import Model
-    from darkroom.develop.pipeline import WhiteBalance
 
 Amp = Annotated[
     str,

@@ -53,5 +53,6 @@ def white(stated: float, darkest: float, mosaic: NDArray[np.uint16]) -> float:
     if not _SATURATED * (stated - darkest) < brightest - darkest < stated - darkest:
         return stated
     step = _LEVEL * (brightest - darkest)
-    top, below = (np.count_nonzero(mosaic >= brightest - count * step) for count in (1, 2))
-    return brightest if top >= _PLATEAU and 2 * top > below else stated
+    near = mosaic[mosaic >= brightest - 2 * step]
+    plateau = np.count_nonzero(near >= brightest - step)
+    return brightest if plateau >= _PLATEAU and 2 * plateau > near.size else stated

@@ -37,8 +37,6 @@ _GAINS = (0.02, 50.0)
 """A gain outside is no white balance but a broken tag."""
 _ASPECTS = (0.4, 2.5)
 """Width of a photosite over its height that is believed: 0.5 is a Nikon D1X, 1.53 a Kodak DC120."""
-_FULL_ISO = 65535
-"""Said by EXIF for this or more."""
 _LEAST_XTRANS = 512
 """sites a side that LibRaw's X-Trans demosaic wants: its tile (TS in xtrans_demosaic.cpp)."""
 _SMALLEST = 12
@@ -300,7 +298,7 @@ def _frame(path: Path, facts: Facts, told: Tags, cfa: CFA, phase: tuple[int, int
 def _iso(facts: Facts, told: Tags) -> float:
     """ISO as LibRaw has it, or as EXIF where LibRaw has none, or the most that its 16 bits hold."""
     found = _known(facts.iso)
-    return told.iso if told.iso and found in (0, _FULL_ISO) else found
+    return told.iso if told.iso and found in (0, tags.FULL_ISO) else found
 
 
 def _balanced(facts: Facts, white_balance: NDArray[np.float32] | None) -> str:

@@ -27,8 +27,8 @@ _MOST_DIRECTORIES = 12
 """Directories read of a file; DNGs have about 5."""
 _RAF_MODEL, _RAF_SAMPLES = slice(28, 60), 100
 """Bytes of a Fuji RAF that hold the model, and the place of the TIFF around its samples, big-endian."""
-_FULL = 65535
-"""An ISO of this or more."""
+FULL_ISO = 65535
+"""What EXIF says of an ISO that is this or more."""
 _CR3_REACH = 1 << 16
 """Bytes of a Canon CR3 among which its CMT1 box lies, a TIFF with make and model."""
 _LONGEST_NAME = 64
@@ -91,7 +91,7 @@ def _iso(file: BinaryIO, directories: list[tiff.Fields]) -> float:
     order, _ = tiff.header(file, 0)
     exif, _ = tiff.read(file, 0, tiff.first(directories[0], 34665), order)
     found = tiff.first(exif, 34855) or tiff.first(directories[0], 34855)
-    return float(tiff.first(exif, 34866) or tiff.first(exif, 34865) or found) if found == _FULL else float(found)
+    return float(tiff.first(exif, 34866) or tiff.first(exif, 34865) or found) if found == FULL_ISO else float(found)
 
 
 def _tiff(head: bytes, directories: list[tiff.Fields]) -> Tags:

@@ -39,6 +39,13 @@ SAMPLES = 1 << 22
 """Sites that the mean is taken over, at most twice as many: whole rows of cells, evenly spread. Even a quarter of the
 rows of a 2.5 MP frame moves the mean by 0.003 EV only."""
 
+HEADROOMS = (1.0, 2.0, 4.0, 8.0)
+"""Times white that light may reach where highlights are not to be cut; the least is taken that cuts no more than SPENT,
+else the last. The network is then given light that many times darker, which costs it little: it was trained on dim
+scenes, too."""
+SPENT = 0.001
+"""Share of sites: what no headroom is spent on."""
+
 EXAMPLES = "auto, auto:0.7, paper, 100, iso:409600, exposure:10s or exposure:1/10s"
 
 
@@ -126,6 +133,16 @@ def clipped(frame: Frame, gains: NDArray[np.float32], ratio: float) -> float:
         sites = frame.mosaic[_rows(frame, row), window.left : window.left + window.width]
         above += int(np.count_nonzero(sites > limit[row, columns % len(cell)]))
     return above / (window.height * window.width)
+
+
+def headroom(frame: Frame, gains: NDArray[np.float32], ratio: float, enough: float = np.inf) -> float:
+    """Give how many times white light reaches under a ratio, of HEADROOMS, or the first of them that is `enough`.
+
+    At most the ratio: below 1, what saturated in the sensor is a guess (`cfa.rebuilt`).
+    """
+    held = [times for times in HEADROOMS if times <= max(ratio, 1.0)]
+    fits = (times for times in held if times >= enough or clipped(frame, gains, ratio / times) <= SPENT)
+    return next(fits, held[-1])
 
 
 def _seconds(text: str) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from darkroom.develop.contract import KIND, LIMITS, PIXEL, PLANES, Contract, Packing
 from darkroom.develop.curves import linear_to_srgb
 from darkroom.errors import SettingsError
-from darkroom.frame import CELL, SRGB_TO_XYZ, Frame
+from darkroom.frame import CELL, Frame
 
 Array = NDArray[np.float32]
 SATURATED = 0.999
@@ -72,11 +72,6 @@ LAYOUTS: dict[str, dict[str, Packing]] = {
 }
 """CFA -> what SID's Table 3 calls the arrangement of its data -> packing."""
 
-_TUNGSTEN = np.linalg.inv(SRGB_TO_XYZ) @ np.array([1.09850, 1.0, 0.35585])
-"""(3,) linear sRGB of CIE illuminant A, the light of an incandescent lamp at 2856 K (CIE 15)."""
-
-_UNEQUAL = 0.25
-"""Natural logarithm of a daylight gain from which on gains of 1 are doubted."""
 
 _BAND = 1 << 16
 """Sites that are demosaiced at once: what a core's cache holds."""
@@ -181,55 +176,6 @@ def rebuilt(packed: Array, limits: Array, packing: Packing) -> None:
     for s in SITES[packing]:
         plane, best = packed[s.channel, s.row :: across, s.col :: across], brightest[s.row :: across, s.col :: across]
         np.copyto(plane, best, where=plane >= limits[cell[s.top, s.left]] * np.float32(SATURATED))
-
-
-def grey_world(frame: Frame) -> Array:
-    """White-balance gains that make the mean light of the frame neutral: (3,), green = 1.
-
-    Negative light is kept in the mean, so noise does not tint it. Falls back to ones where a
-    colour has no light at all.
-    """
-    cell = CELL[frame.cfa]
-    period = len(cell)
-    total, count = np.zeros(3), np.zeros(3)
-    for (top, left), colour in np.ndenumerate(cell):
-        sites = frame.mosaic[top::period, left::period]
-        mean = sites.mean(dtype=np.float64)
-        total[colour] += (mean - frame.black[top, left]) / (frame.white - frame.black[top, left])
-        count[colour] += 1
-    means = total / count
-    if means.min() <= 0:
-        return np.ones(3, np.float32)
-    return (means[1] / means).astype(np.float32)
-
-
-def guessed_balance(frame: Frame) -> tuple[Array, float]:
-    """Guess white-balance gains where the camera chose none: those of `grey_world`, held to what lights there are.
-
-    Daylight and incandescent light span a line in the logarithms of the gains, which the frame's own colour calibration
-    gives; the guess is the point of it nearest to the grey world. Returns the gains, (3,), green = 1, and how far along
-    they are: 0 daylight, 1 tungsten. The frame must know daylight.
-    """
-    assert frame.daylight is not None
-    seen = np.linalg.inv(frame.camera_to_srgb.astype(np.float64)) @ _TUNGSTEN
-    if seen.min() <= 0:  # a matrix that makes no sense of lamps: daylight is all that is known
-        return frame.daylight, 0.0
-    day, line = np.log(frame.daylight.astype(np.float64)), np.log(seen[1] / seen)
-    towards = float((np.log(grey_world(frame)) - day) @ line / (line @ line))
-    share = min(max(towards, 0.0), 1.0)
-    return np.exp(day + share * line).astype(np.float32), share
-
-
-def unbalanced(frame: Frame) -> bool:
-    """Tell whether the camera's gains are ones that stand for none: no sensor needs these whose daylight is far off.
-
-    Some cameras balance before they record (Nikon D1); there the picture is grey as it is, so the picture decides.
-    """
-    gains, daylight = frame.white_balance, frame.daylight
-    if gains is None or daylight is None or (gains != 1).any() or abs(np.log(daylight)).max() < _UNEQUAL:
-        return False
-    grey, guess = np.log(grey_world(frame)), np.log(guessed_balance(frame)[0])
-    return bool(np.linalg.norm(grey - guess) < np.linalg.norm(grey) / 2)
 
 
 def demosaic(packed: Array, packing: Packing) -> Array:

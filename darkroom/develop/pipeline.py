@@ -13,9 +13,23 @@ from numpy.typing import NDArray
 from darkroom import colour
 from darkroom.colour import Space
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, curves, finish, grain, hotsites, linear, shape, sharpen, tiles, upright
+from darkroom.develop import (
+    amplifier,
+    balance,
+    cfa,
+    curves,
+    finish,
+    grain,
+    hotsites,
+    linear,
+    shape,
+    sharpen,
+    tiles,
+    upright,
+)
 from darkroom.develop import size as size_
 from darkroom.develop.amplifier import Amp
+from darkroom.develop.balance import WhiteBalance
 from darkroom.develop.contract import Contract
 from darkroom.develop.developed import Begun, Course, Developed
 from darkroom.develop.finish import Bits, Look
@@ -40,19 +54,9 @@ _BAND = 16
 """Rows of a tile that are encoded at once: what a core's cache holds."""
 CLIPPED = 0.05
 """Share of clipped sites above which the user is warned."""
-
-HEADROOMS = (1.0, 2.0, 4.0, 8.0)
-"""Times white that light may reach where highlights are not to be cut; the least is taken that cuts no more than SPENT,
-else the last. The network is then given light that many times darker, which costs it little: it was trained on dim
-scenes, too."""
-SPENT = 0.001
-"""Share of sites: what no headroom is spent on."""
 GLARING = 2.0
-"""Times white that a network takes well: where light is beyond it for more than SPENT, colour smears around a lamp, so
-that headroom is given even where highlights are cut."""
-
-WhiteBalance = Literal["camera", "daylight", "auto"] | tuple[float, float, float]
-
+"""Times white that a network takes well: where light is beyond it for more of the sites than `amplifier.SPENT`, colour
+smears around a lamp, so that headroom is given even where highlights are cut."""
 
 ColourSpace = Space | Literal["camera"]
 COLOUR_SPACES: tuple[ColourSpace, ...] = (*get_args(Space), "camera")
@@ -225,22 +229,23 @@ class _Plan:
 
 def _planned(frame: Frame, contract: Contract, settings: Settings) -> _Plan:
     camera = settings.colour_space == "camera"
-    balance, notes = white_balance(frame, settings.white_balance)
-    gains = white_balance(frame, "camera")[0] if camera else balance
+    chosen, notes = balance.gains(frame, settings.white_balance)
+    gains = balance.gains(frame, "camera")[0] if camera else chosen
     ratio = settings.bracket * amplifier.ratio(frame, settings.amp, contract.max_ratio)
     # A ratio that was stated gives a colorimetric picture.
     usual: Literal["clip", "roll"] = "roll" if settings.amp.kind == "auto" and not camera else "clip"
     look = replace(settings.look, highlights=settings.look.highlights or usual)
-    kept, finished = _kept(look, settings.bits, contract), not camera and contract.output == "camera"
-    headroom = _headroom(frame, gains, ratio if kept else ratio / GLARING) if finished else 1.0
+    kept, headroom = _kept(look, settings.bits, contract), 1.0
     if camera:  # whatever white is chosen later: each channel as far as the file's samples reach
-        headroom = _headroom(frame, gains, ratio, enough=float(gains.max() / gains.min()))
+        headroom = amplifier.headroom(frame, gains, ratio, enough=float(gains.max() / gains.min()))
+    elif contract.output == "camera":
+        headroom = amplifier.headroom(frame, gains, ratio if kept else ratio / GLARING)
     orientation = 1 if camera else frame.orientation
     turned = upright.shape(frame.visible, orientation)
     square = shape.sides(*turned[:2], frame.pixel_aspect, orientation)
     made = turned if camera else (*settings.size.of(*square), 3)
     return _Plan(
-        balance=balance,
+        balance=chosen,
         gains=gains,
         ratio=ratio,
         headroom=headroom,
@@ -335,39 +340,8 @@ def _noise(noise: grain.Noise, frame: Frame, ratio: float, light: Array) -> Arra
 
 def _kept(look: Look, bits: int, contract: Contract) -> bool:
     """Whether light beyond white is of use: to a look, or in a linear file; networks of output srgb finish it."""
-    return contract.output == "camera" and (
-        look.highlights == "roll" or look.tone > 0 or look.exposure < 0 or bits == 32
-    )
-
-
-def _headroom(frame: Frame, gains: Array, ratio: float, enough: float = np.inf) -> float:
-    """Times white that light reaches under a ratio, or the first that is `enough`.
-
-    At most the ratio: below 1, what saturated in the sensor is a guess (`cfa.rebuilt`).
-    """
-    held = [headroom for headroom in HEADROOMS if headroom <= max(ratio, 1.0)]
-    fits = (each for each in held if each >= enough or amplifier.clipped(frame, gains, ratio / each) <= SPENT)
-    return next(fits, held[-1])
-
-
-def _assumed(frame: Frame) -> bool:
-    return frame.sources.white_balance == "daylight"
-
-
-def white_balance(frame: Frame, chosen: WhiteBalance) -> tuple[Array, tuple[str, ...]]:
-    """White-balance gains, (3,) with green = 1, and a note where the choice could not be had."""
-    if not isinstance(chosen, str):
-        return np.array(chosen, np.float32) / np.float32(chosen[1]), ()
-    if chosen == "camera" and frame.daylight is not None and (_assumed(frame) or cfa.unbalanced(frame)):
-        guess, share = cfa.guessed_balance(frame)
-        light = "daylight" if share < 0.005 else "tungsten" if share == 1 else f"{share:.0%} from daylight to tungsten"
-        return guess, (f"white balance guessed from the picture: {light}",)
-    if chosen == "camera" and frame.white_balance is not None:
-        return frame.white_balance, ()
-    if chosen == "daylight" and frame.daylight is not None:
-        return frame.daylight, ()
-    notes = () if chosen == "auto" else (f"the file has no {chosen} white balance; grey-world gains are used",)
-    return cfa.grey_world(frame), notes
+    seen = look.highlights == "roll" or look.tone > 0 or look.exposure < 0 or bits == 32
+    return contract.output == "camera" and seen
 
 
 def _blended(model: Model, denoise: float, plain: Callable[[Array], Array], bright: Array) -> Array:

@@ -23,7 +23,8 @@ from darkroom.frame import Onward
 
 DEAR = 1.9e9
 """Bytes of a tile that weigh as much as doubling the time: what makes tiles smaller than `memory` allows. In bfloat16
-halos then cost the networks for Bayer 15 % at 12 MP, 22 and 28 % at 24, and a tile of `fast` at 61 MP takes 290 MB."""
+halos then cost the networks for Bayer 15 and 22 % at 12 MP, 22 and 28 % at 24, and a tile of `fast` at 61 MP takes 290
+MB; in float32 they cost 22 and 29 % at 12 MP."""
 HANDLING = 10_000
 """Packed pixels that a network computes in the time that a tile takes beside it, about 2 ms."""
 _STRAY = 0.25

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from darkroom.develop import amplifier, cfa, pipeline
+from darkroom.develop import amplifier, balance, cfa, pipeline
 from darkroom.develop.contract import Packing
 from darkroom.errors import SettingsError
 from darkroom.evaluate import baselines, measure, metrics, peers
@@ -105,10 +105,10 @@ def _by_peer(case: Case, peer: Peer, plan: Plan, ratio: float, reference: Array)
 def _sampled(frame: Frame, network: Network, ratio: float) -> Array:
     """See a network's camera RGB through the mosaic: light x ratio at each site of the visible window."""
     plain = replace(frame, camera_to_srgb=np.eye(3, dtype=np.float32))
-    balance = frame.white_balance if frame.white_balance is not None else cfa.grey_world(frame)
-    red, green, blue = map(float, balance)  # told, that what is undone is what was done
+    gains = frame.white_balance if frame.white_balance is not None else balance.grey_world(frame)
+    red, green, blue = map(float, gains)  # told, that what is undone is what was done
     settings = pipeline.Settings(amp=amplifier.parse(f"{ratio:.9g}"), bits=32, white_balance=(red, green, blue))
     camera = pipeline.expose(plain, network.model, settings).picture.astype(np.float32)
-    linear = (camera / balance).astype(np.float32)
+    linear = (camera / gains).astype(np.float32)
     top, left = frame.visible.top % len(CELL[frame.cfa]), frame.visible.left % len(CELL[frame.cfa])
     return cfa.sample(np.pad(linear, ((top, 0), (left, 0), (0, 0))), frame.cfa)[top:, left:]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from darkroom import processor
 from darkroom.decode import child, decoder, raw
-from darkroom.develop import cfa, model, pipeline, tiles
+from darkroom.develop import balance, cfa, model, pipeline, tiles
 from darkroom.develop.curves import srgb_to_linear
 from darkroom.develop.model import Model
 from darkroom.errors import DarkroomError, SettingsError
@@ -206,7 +206,7 @@ def _against_bound(what: str, wall: float, bound: float, goal: str = "") -> Iter
 def network_seconds(photo: Path, network: Model) -> float:
     """Time the network alone over the tiles that a photo is cut into: seconds, the best of TIMES."""
     frame = raw.read(photo)
-    gains = cfa.grey_world(frame) if frame.white_balance is None else frame.white_balance
+    gains = balance.grey_world(frame) if frame.white_balance is None else frame.white_balance
     height, width = cfa.packed_size(frame, network.contract)
     picture = 3 * height * width * network.contract.scale**2
     budget = pipeline.MEMORY - pipeline.RESIDENT - frame.mosaic.nbytes - picture

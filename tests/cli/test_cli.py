@@ -17,7 +17,7 @@ import darkroom
 from darkroom import tiff
 from darkroom.cli import options
 from darkroom.decode import raw
-from darkroom.develop import model, pipeline
+from darkroom.develop import balance, model
 from darkroom.errors import SettingsError
 
 PROGRAM = [sys.executable, "-m", "darkroom"]
@@ -63,7 +63,7 @@ def test_info_tells_the_white_balance_that_develop_would_use(run, write_dng):
     write_dng("b.dng", dark((64, 80)), white_balance=None, daylight=(2, 1, 1.5))
     code, out, _ = run("info", "b.dng", "--json")
     frame = raw.read(Path("b.dng"))
-    guess, notes = pipeline.white_balance(frame, "camera")
+    guess, notes = balance.gains(frame, "camera")
     told = json.loads(out)
     assert code == 0 and told["white_balance"] == pytest.approx(guess, abs=1e-4) and notes[0] in told["notes"]
 

@@ -97,6 +97,8 @@ def test_what_does_not_suit_the_format_of_the_command_line_is_left_out(dry, run,
     assert "stretch false" in err and "stretch False" not in err and "format" not in err
     settings, _ = dry("a.dng", "--format", "tiff")
     assert settings.keys() == {"format", "compression", "tone", "bits", "stretch"}
+    Path("darkroom.toml").write_text('bits = "16"\n')  # as good as a number
+    assert dry("a.dng", "--format", "tiff")[0].keys() == {"format", "bits"}
 
 
 def test_a_file_that_contradicts_itself_is_not_mended_unasked(run, photo, users):

@@ -7,7 +7,7 @@ import pytest
 from made import write_network
 
 from darkroom.decode import raw
-from darkroom.develop import amplifier, model, pipeline
+from darkroom.develop import amplifier, balance, model, pipeline
 from darkroom.frame import Frame, Sources
 
 PLAIN = pipeline.Settings(amp=amplifier.parse("20"))
@@ -32,7 +32,7 @@ def lit(write_dng, gains: tuple[float, float, float]) -> Frame:
     ],
 )
 def test_where_the_camera_chose_no_white_balance_it_is_guessed(write_dng, light, said, gains):
-    guess, notes = pipeline.white_balance(lit(write_dng, light), "camera")
+    guess, notes = balance.gains(lit(write_dng, light), "camera")
     np.testing.assert_allclose(guess, gains, rtol=0.06)
     assert notes[0].startswith("white balance guessed from the picture: ") and notes[0].endswith(said)
 
@@ -40,15 +40,13 @@ def test_where_the_camera_chose_no_white_balance_it_is_guessed(write_dng, light,
 @pytest.mark.parametrize(("light", "doubted"), [((1.9, 1, 1.6), True), ((1.05, 1, 1.0), False)])
 def test_gains_of_one_are_doubted_where_the_picture_contradicts(write_dng, light, doubted):
     frame = replace(lit(write_dng, light), sources=Sources(), white_balance=np.ones(3, np.float32))
-    guess, notes = pipeline.white_balance(frame, "camera")
+    guess, notes = balance.gains(frame, "camera")
     assert bool(notes) == doubted and (guess != 1).any() == doubted
 
 
 def test_the_guess_is_for_those_who_leave_it_to_the_camera(write_dng, tmp_path):
     frame = lit(write_dng, (1.34, 1, 2.8))
-    np.testing.assert_allclose(pipeline.white_balance(frame, "daylight")[0], (2, 1, 1.5), rtol=1e-3)
-    np.testing.assert_allclose(
-        pipeline.white_balance(replace(frame, sources=Sources()), "camera")[0], (2, 1, 1.5), rtol=1e-3
-    )
+    np.testing.assert_allclose(balance.gains(frame, "daylight")[0], (2, 1, 1.5), rtol=1e-3)
+    np.testing.assert_allclose(balance.gains(replace(frame, sources=Sources()), "camera")[0], (2, 1, 1.5), rtol=1e-3)
     network = model.load(write_network(tmp_path / "n.onnx"), device="cpu")
     assert any("guessed" in note for note in pipeline.expose(frame, network, PLAIN).notes)

@@ -7,7 +7,7 @@ import pytest
 from conftest import colours
 from made import EVERY, MATRIX, PACKINGS, arranged, contract_for, frame_of
 
-from darkroom.develop import cfa, curves
+from darkroom.develop import balance, cfa, curves
 from darkroom.develop.contract import KIND, PIXEL, PLANES
 from darkroom.errors import SettingsError
 from darkroom.frame import CELL
@@ -189,12 +189,12 @@ def test_developing_keeps_noise_below_black_until_it_is_averaged(kind):
 def test_grey_world_undoes_a_cast():
     light = np.array([0.02, 0.04, 0.01])
     mosaic = 512 + light[colours((60, 60))] * (16383 - 512)
-    gains = cfa.grey_world(frame_of(np.rint(mosaic).astype(np.uint16), "bayer"))
+    gains = balance.grey_world(frame_of(np.rint(mosaic).astype(np.uint16), "bayer"))
     assert np.allclose(gains, [2, 1, 4], rtol=0.01)
 
 
 def test_grey_world_leaves_a_frame_without_light_alone():
-    assert (cfa.grey_world(frame_of(np.full((6, 6), 512, np.uint16), "xtrans")) == 1).all()
+    assert (balance.grey_world(frame_of(np.full((6, 6), 512, np.uint16), "xtrans")) == 1).all()
 
 
 @pytest.mark.parametrize("packing", cfa.SITES)

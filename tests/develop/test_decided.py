@@ -9,7 +9,7 @@ from darkened import PLAIN, dark
 from made import MATRIX, arranged, contract_for, frame_of
 
 from darkroom.decode import raw
-from darkroom.develop import amplifier, cfa, grain, pipeline, tiles
+from darkroom.develop import amplifier, balance, grain, pipeline, tiles
 from darkroom.develop.curves import FULL, linear_to_srgb, srgb_to_linear
 from darkroom.develop.developed import Course
 from darkroom.develop.finish import Look
@@ -115,7 +115,7 @@ def test_light_beyond_white_is_kept_where_it_is_of_use(look, bits, output, kept)
 
 
 @pytest.mark.parametrize(
-    ("most", "ratio", "headroom"),
+    ("most", "ratio", "times"),
     [
         (20, 20, 1),
         (19.9, 20, 2),
@@ -128,10 +128,10 @@ def test_light_beyond_white_is_kept_where_it_is_of_use(look, bits, output, kept)
         (1, 4, 4),
     ],
 )
-def test_the_least_headroom_is_taken_that_cuts_a_thousandth_of_the_sites(even, monkeypatch, most, ratio, headroom):
+def test_the_least_headroom_is_taken_that_cuts_a_thousandth_of_the_sites(even, monkeypatch, most, ratio, times):
     shares = {True: 0.001, False: 0.0011}
     monkeypatch.setattr(amplifier, "clipped", lambda frame, gains, given: shares[given <= most])
-    assert pipeline._headroom(even, np.ones(3), ratio) == headroom
+    assert amplifier.headroom(even, np.ones(3), ratio) == times
 
 
 def test_what_is_clipped_is_counted_where_headroom_ends(even):
@@ -140,12 +140,12 @@ def test_what_is_clipped_is_counted_where_headroom_ends(even):
     assert (cut.headroom, cut.clipped) == (1, 1) and (kept.headroom, kept.clipped) == (2, 0)
 
 
-@pytest.mark.parametrize(("light", "headroom"), [(1.99, 1), (2.01, 2), (3.99, 2), (4.01, 4)])
-def test_light_far_beyond_white_is_given_headroom_even_where_highlights_are_cut(even, light, headroom):
+@pytest.mark.parametrize(("light", "times"), [(1.99, 1), (2.01, 2), (3.99, 2), (4.01, 4)])
+def test_light_far_beyond_white_is_given_headroom_even_where_highlights_are_cut(even, light, times):
     """And still counts as clipped."""
     site = round(512 + light / 20 * (even.white - 512))
     lit = replace(even, mosaic=np.full(SMALL, site, np.uint16), white_balance=np.ones(3, np.float32))
-    assert (planned(lit).headroom, planned(lit).clipped) == (headroom, 1)
+    assert (planned(lit).headroom, planned(lit).clipped) == (times, 1)
     assert planned(lit, colour_space="camera", bits=16).headroom == 1
     assert planned(lit, contract=contract_for("bayer", output="srgb")).headroom == 1
 
@@ -163,26 +163,26 @@ def test_light_far_beyond_white_is_given_headroom_even_where_highlights_are_cut(
 )
 def test_a_guessed_white_balance_is_told_by_its_light(even, monkeypatch, share, said):
     guess = np.float32([3, 1, 2])
-    monkeypatch.setattr(cfa, "guessed_balance", lambda frame: (guess, share))
+    monkeypatch.setattr(balance, "guessed", lambda frame: (guess, share))
     assumed = replace(even, daylight=np.float32([2, 1, 1]), sources=Sources(white_balance="daylight"))
-    assert pipeline.white_balance(assumed, "camera") == (guess, (f"white balance guessed from the picture: {said}",))
+    assert balance.gains(assumed, "camera") == (guess, (f"white balance guessed from the picture: {said}",))
 
 
 def test_gains_are_the_cameras_daylights_the_pictures_or_the_users(even):
     daylight = np.float32([2.5, 1, 1.25])
     known = replace(even, daylight=daylight)
-    assert pipeline.white_balance(known, "camera") == (even.white_balance, ())
-    assert pipeline.white_balance(known, "daylight") == (daylight, ())
-    grey, notes = pipeline.white_balance(known, "auto")
+    assert balance.gains(known, "camera") == (even.white_balance, ())
+    assert balance.gains(known, "daylight") == (daylight, ())
+    grey, notes = balance.gains(known, "auto")
     assert grey.tolist() == [1, 1, 1] and notes == ()
-    grey, notes = pipeline.white_balance(even, "daylight")
+    grey, notes = balance.gains(even, "daylight")
     assert grey.tolist() == [1, 1, 1] and notes == (
         "the file has no daylight white balance; grey-world gains are used",
     )
-    gains, notes = pipeline.white_balance(known, (4.0, 2.0, 3.0))
+    gains, notes = balance.gains(known, (4.0, 2.0, 3.0))
     assert gains.tolist() == [2, 1, 1.5] and notes == ()
     assumed = replace(even, sources=Sources(white_balance="daylight"))
-    assert pipeline.white_balance(assumed, "camera") == (even.white_balance, ()), "where daylight is not known"
+    assert balance.gains(assumed, "camera") == (even.white_balance, ()), "where daylight is not known"
 
 
 # --- memory, mixing, noise, notes ---
